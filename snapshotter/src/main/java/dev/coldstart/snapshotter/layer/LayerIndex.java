@@ -1,0 +1,413 @@
+package dev.coldstart.snapshotter.layer;
+
+import dev.coldstart.linux.MappedFile;
+import java.io.IOException;
+import java.nio.ByteBuffer;
+import java.nio.file.Path;
+import java.util.Objects;
+import java.util.zip.CRC32C;
+
+/**
+ * What a layer's blob consists of: its objects, and the spans from which they come. Memory-mapped, so that an open index
+ * costs no heap; validated when opened, so that nothing in the file can lead a reader astray; immutable and thread-safe.
+ *
+ * <p>Spans cut the uncompressed tar into pieces of about {@link LayerIndexer#SPAN} bytes. Each can be inflated on its own
+ * from a range of the blob's bytes and a checkpoint: the bit at which it starts and the up to 32 KiB before it that the
+ * deflate data may refer to.
+ *
+ * <h2>The file</h2>
+ *
+ * All numbers are little-endian; unused bytes are zero. Tables follow the header without gaps, in this order.
+ *
+ * <pre>
+ * header, 192 bytes
+ *   0   8  "CSLAYER\n"
+ *   8   4  version, 1
+ *  12   4  format of the blob: 0 plain tar, 1 gzip
+ *  16  32  SHA-256 of the blob
+ *  48  32  SHA-256 of the uncompressed tar (diffID)
+ *  80   8  bytes of the blob
+ *  88   8  bytes of the uncompressed tar
+ *  96   4  n, number of objects
+ * 100   4  s, number of spans
+ * 104   8  bytes of this file
+ * 112   4  CRC-32C of the three tables (not of the windows: a span's SHA-256 vouches for its window)
+ * 188   4  CRC-32C of the header's first 188 bytes
+ * objects, n rows of 48 bytes, ascending by name
+ *   0  32  name: SHA-256 of the object's bytes
+ *  32   8  offset in the uncompressed tar
+ *  40   8  bytes, more than 0
+ * order, n times 4 bytes: rows of the object table, ascending by offset
+ * spans, s rows of 64 bytes, ascending
+ *   0   8  offset of the first byte in the uncompressed tar; a span ends where the next one starts
+ *   8   8  offset in the blob, counting a byte that belongs to two spans to the earlier one
+ *  16  32  SHA-256 of the span's uncompressed bytes
+ *  48   8  offset in this file of the window, itself deflate-compressed (RFC 1951)
+ *  56   4  bytes of the window in this file
+ *  60   2  bytes of the window once inflated, 0 (no window) to 32768
+ *  62   1  how many upper bits of the blob's byte before the offset start the span, 0 to 7
+ * windows
+ * </pre>
+ */
+public final class LayerIndex implements AutoCloseable {
+    static final long MAGIC = 0x0a52_4559_414c_5343L;
+    static final int VERSION = 1;
+    static final int FORMAT_PLAIN = 0;
+    static final int FORMAT_GZIP = 1;
+    static final int HEADER = 192;
+    static final int OBJECT_ROW = 48;
+    static final int SPAN_ROW = 64;
+
+    /** A span has fewer bytes than this, uncompressed; what does not fit cannot be indexed. */
+    static final int MAX_SPAN = 64 << 20;
+
+    private final MappedFile file;
+    private final ByteBuffer bytes;
+    private final Digest layer;
+    private final Digest diffId;
+    private final boolean gzip;
+    private final long blobSize;
+    private final long uncompressedSize;
+    private final int objects;
+    private final int spans;
+    private final int order;
+    private final int spanTable;
+
+    private LayerIndex(MappedFile file, Path path) throws LayerException {
+        this.file = file;
+        this.bytes = file.bytes();
+        long size = bytes.limit();
+        require(size >= HEADER && bytes.getLong(0) == MAGIC, path, "it does not start as one");
+        require(bytes.getInt(8) == VERSION, path, "its version is " + bytes.getInt(8) + ", not " + VERSION);
+        require(checksum(bytes, 0, HEADER - 4) == bytes.getInt(HEADER - 4), path, "its header's checksum is wrong");
+        int format = bytes.getInt(12);
+        require(format == FORMAT_PLAIN || format == FORMAT_GZIP, path, "blob format " + format + " is not known");
+        gzip = format == FORMAT_GZIP;
+        layer = Digest.of(copy(16, 32));
+        diffId = Digest.of(copy(48, 32));
+        blobSize = bytes.getLong(80);
+        uncompressedSize = bytes.getLong(88);
+        objects = bytes.getInt(96);
+        spans = bytes.getInt(100);
+        require(
+                blobSize >= 0 && uncompressedSize >= 0 && objects >= 0 && spans >= 0,
+                path,
+                "its header has a negative count");
+        long orderAt = HEADER + (long) objects * OBJECT_ROW;
+        long spansAt = orderAt + (long) objects * 4;
+        long windowsAt = spansAt + (long) spans * SPAN_ROW;
+        require(bytes.getLong(104) == size && windowsAt <= size, path, "it is not as long as its header says");
+        order = (int) orderAt;
+        spanTable = (int) spansAt;
+        require(
+                checksum(bytes, HEADER, (int) windowsAt - HEADER) == bytes.getInt(112),
+                path,
+                "its tables' checksum is wrong");
+        checkObjects(path);
+        checkSpans(path, windowsAt, size);
+    }
+
+    /**
+     * Opens and validates an index.
+     *
+     * @throws LayerException if the file is not a sound index
+     * @throws IOException if it cannot be read
+     */
+    public static LayerIndex open(Path path) throws IOException {
+        MappedFile file = MappedFile.open(path);
+        try {
+            return new LayerIndex(file, path);
+        } catch (LayerException | RuntimeException e) {
+            file.close();
+            throw e;
+        }
+    }
+
+    /** Digest of the blob. */
+    public Digest layer() {
+        return layer;
+    }
+
+    /** Digest of the uncompressed tar. */
+    public Digest diffId() {
+        return diffId;
+    }
+
+    /** Bytes of the blob. */
+    public long blobSize() {
+        return blobSize;
+    }
+
+    /** Bytes of the uncompressed tar. */
+    public long uncompressedSize() {
+        return uncompressedSize;
+    }
+
+    /** Number of distinct objects; rows are 0 to this, exclusive. */
+    public int objectCount() {
+        return objects;
+    }
+
+    /** Number of spans. */
+    public int spanCount() {
+        return spans;
+    }
+
+    /** The row of an object, or -1 if this layer does not have it. */
+    public int find(ObjectName name) {
+        int low = 0;
+        int high = objects - 1;
+        while (low <= high) {
+            int middle = (low + high) >>> 1;
+            int comparison = compare(middle, name);
+            if (comparison == 0) {
+                return middle;
+            }
+            if (comparison < 0) {
+                low = middle + 1;
+            } else {
+                high = middle - 1;
+            }
+        }
+        return -1;
+    }
+
+    /** Name of the object in a row. */
+    public ObjectName objectName(int row) {
+        int at = object(row);
+        return new ObjectName(word(at), word(at + 8), word(at + 16), word(at + 24));
+    }
+
+    /** Bytes of the object in a row. */
+    public long objectSize(int row) {
+        return bytes.getLong(object(row) + 40);
+    }
+
+    /** Offset of the object's bytes in the uncompressed tar. */
+    public long objectOffset(int row) {
+        return bytes.getLong(object(row) + 32);
+    }
+
+    /**
+     * The objects in the order of their bytes in the tar.
+     *
+     * @param i 0 to {@link #objectCount}, exclusive
+     * @return a row
+     */
+    public int byOffset(int i) {
+        return bytes.getInt(order + 4 * checkIndex(i, objects));
+    }
+
+    /** The span that has this byte of the uncompressed tar. */
+    public int spanAt(long uncompressedOffset) {
+        if (uncompressedOffset < 0 || uncompressedOffset >= uncompressedSize) {
+            throw new IndexOutOfBoundsException(
+                    "offset " + uncompressedOffset + " is not in a tar of " + uncompressedSize + " bytes");
+        }
+        int low = 0;
+        int high = spans - 1;
+        while (low < high) {
+            int middle = (low + high + 1) >>> 1;
+            if (spanStart(middle) <= uncompressedOffset) {
+                low = middle;
+            } else {
+                high = middle - 1;
+            }
+        }
+        return low;
+    }
+
+    /** Offset of the span's first byte in the uncompressed tar. */
+    public long spanStart(int span) {
+        return bytes.getLong(span(span));
+    }
+
+    /** Offset behind the span's last byte in the uncompressed tar. A span has at least one byte and less than 64 MiB. */
+    public long spanEnd(int span) {
+        return span + 1 == spans ? uncompressedSize : spanStart(span + 1);
+    }
+
+    /** Offset in the blob of the first byte needed to inflate the span. */
+    public long spanBlobStart(int span) {
+        int at = span(span);
+        return bytes.getLong(at + 8) - (bytes.get(at + 62) == 0 ? 0 : 1);
+    }
+
+    /** Offset in the blob behind the last byte needed to inflate the span. */
+    public long spanBlobEnd(int span) {
+        return span + 1 == spans ? blobSize : bytes.getLong(span(span + 1) + 8);
+    }
+
+    /**
+     * Where to start looking for the objects of a span: the smallest {@code i} for which object {@link #byOffset
+     * byOffset(i)} ends behind the span's first byte; {@link #objectCount} if there is none. Go on while {@link
+     * #objectOffset} is below {@link #spanEnd}.
+     */
+    public int firstObjectIn(int span) {
+        long start = spanStart(span);
+        int low = 0;
+        int high = objects;
+        while (low < high) {
+            int middle = (low + high) >>> 1;
+            int row = byOffset(middle);
+            if (objectOffset(row) + objectSize(row) > start) {
+                high = middle;
+            } else {
+                low = middle + 1;
+            }
+        }
+        return low;
+    }
+
+    /** Unmaps the file. No thread may be using this index; one that tries gets an {@link IllegalStateException}. */
+    @Override
+    public void close() {
+        file.close();
+    }
+
+    boolean gzip() {
+        return gzip;
+    }
+
+    /** The bits that start a span in the byte before {@link #spanBlobEnd} of the one before it, 0 to 7. */
+    int spanBits(int span) {
+        return bytes.get(span(span) + 62);
+    }
+
+    /** Bytes of the span's window once inflated. */
+    int windowSize(int span) {
+        return Short.toUnsignedInt(bytes.getShort(span(span) + 60));
+    }
+
+    /** The span's window, compressed. */
+    ByteBuffer window(int span) {
+        int at = span(span);
+        return bytes.slice((int) bytes.getLong(at + 48), bytes.getInt(at + 56));
+    }
+
+    /** Whether this is the SHA-256 of the span's bytes. */
+    boolean isSpanDigest(int span, byte[] sha256) {
+        int at = span(span) + 16;
+        for (int i = 0; i < 32; i++) {
+            if (bytes.get(at + i) != sha256[i]) {
+                return false;
+            }
+        }
+        return true;
+    }
+
+    static int checksum(ByteBuffer bytes, int from, int length) {
+        CRC32C crc = new CRC32C();
+        crc.update(bytes.slice(from, length));
+        return (int) crc.getValue();
+    }
+
+    private void checkObjects(Path path) throws LayerException {
+        for (int row = 1; row < objects; row++) {
+            require(compareRows(row - 1, row) < 0, path, "its objects are not in the order of their names");
+        }
+        long end = 0;
+        for (int i = 0; i < objects; i++) {
+            int row = byOffset(i);
+            require(row >= 0 && row < objects, path, "its order names an object that does not exist");
+            long offset = objectOffset(row);
+            long size = objectSize(row);
+            // Ascending without overlap, so no row can occur twice.
+            require(
+                    offset >= end && size > 0 && size <= uncompressedSize - offset,
+                    path,
+                    "object " + row + " does not lie in the tar");
+            end = offset + size;
+        }
+    }
+
+    private void checkSpans(Path path, long windowsAt, long size) throws LayerException {
+        require((spans == 0) == (uncompressedSize == 0), path, "its spans do not cover the tar");
+        long blobOffset = 0;
+        for (int i = 0; i < spans; i++) {
+            int at = span(i);
+            long start = bytes.getLong(at);
+            long length = spanEnd(i) - start;
+            require(
+                    (i > 0 || start == 0) && start >= 0 && length > 0 && length < MAX_SPAN,
+                    path,
+                    "span " + i + " has an impossible length");
+            long in = bytes.getLong(at + 8);
+            int bits = bytes.get(at + 62);
+            require(
+                    in >= blobOffset && in <= blobSize && bits >= 0 && bits <= 7 && (bits == 0 || in > 0),
+                    path,
+                    "span " + i + " does not lie in the blob");
+            require(
+                    spanBlobEnd(i) - spanBlobStart(i) <= Integer.MAX_VALUE,
+                    path,
+                    "span " + i + " takes too much of the blob");
+            blobOffset = in;
+            if (gzip) {
+                long window = bytes.getLong(at + 48);
+                int compressed = bytes.getInt(at + 56);
+                require(
+                        window >= windowsAt
+                                && compressed >= 0
+                                && window <= size - compressed
+                                && windowSize(i) <= LayerIndexer.WINDOW,
+                        path,
+                        "the window of span " + i + " does not lie in the file");
+            } else {
+                require(in == start && bits == 0, path, "span " + i + " does not lie in the blob");
+            }
+        }
+    }
+
+    private int object(int row) {
+        return HEADER + OBJECT_ROW * checkIndex(row, objects);
+    }
+
+    private int span(int span) {
+        return spanTable + SPAN_ROW * checkIndex(span, spans);
+    }
+
+    private long word(int at) {
+        return Long.reverseBytes(bytes.getLong(at));
+    }
+
+    private int compare(int row, ObjectName name) {
+        int at = object(row);
+        int comparison = Long.compareUnsigned(word(at), name.a());
+        if (comparison == 0) {
+            comparison = Long.compareUnsigned(word(at + 8), name.b());
+        }
+        if (comparison == 0) {
+            comparison = Long.compareUnsigned(word(at + 16), name.c());
+        }
+        return comparison != 0 ? comparison : Long.compareUnsigned(word(at + 24), name.d());
+    }
+
+    private int compareRows(int row, int other) {
+        int at = object(row);
+        int otherAt = object(other);
+        for (int i = 0; i < ObjectName.BYTES; i += 8) {
+            int comparison = Long.compareUnsigned(word(at + i), word(otherAt + i));
+            if (comparison != 0) {
+                return comparison;
+            }
+        }
+        return 0;
+    }
+
+    private byte[] copy(int at, int length) {
+        byte[] copy = new byte[length];
+        bytes.get(at, copy);
+        return copy;
+    }
+
+    private static int checkIndex(int index, int count) {
+        return Objects.checkIndex(index, count);
+    }
+
+    private static void require(boolean sound, Path path, String flaw) throws LayerException {
+        if (!sound) {
+            throw new LayerException(path + " is not a sound layer index: " + flaw);
+        }
+    }
+}

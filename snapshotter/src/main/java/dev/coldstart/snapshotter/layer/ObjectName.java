@@ -1,0 +1,68 @@
+package dev.coldstart.snapshotter.layer;
+
+import java.nio.ByteBuffer;
+import java.nio.ByteOrder;
+import java.util.HexFormat;
+
+/**
+ * The name of an object: the SHA-256 of its bytes, as four big-endian words. Ordered as its hexadecimal digits are.
+ */
+public record ObjectName(long a, long b, long c, long d) implements Comparable<ObjectName> {
+    /** Bytes of a name. */
+    public static final int BYTES = 32;
+
+    /**
+     * The name of the object whose SHA-256 this is.
+     *
+     * @param sha256 32 bytes
+     */
+    public static ObjectName of(byte[] sha256) {
+        if (sha256.length != BYTES) {
+            throw new IllegalArgumentException("a SHA-256 has 32 bytes, not " + sha256.length);
+        }
+        ByteBuffer words = ByteBuffer.wrap(sha256).order(ByteOrder.BIG_ENDIAN);
+        return new ObjectName(words.getLong(), words.getLong(), words.getLong(), words.getLong());
+    }
+
+    /**
+     * Reads 64 lower-case hexadecimal digits.
+     *
+     * @throws IllegalArgumentException if this is anything else
+     */
+    public static ObjectName parse(String hex) {
+        if (!isHex(hex)) {
+            throw new IllegalArgumentException("\"" + hex + "\" is not a SHA-256 in 64 lower-case hexadecimal digits");
+        }
+        return of(HexFormat.of().parseHex(hex));
+    }
+
+    /** 64 lower-case hexadecimal digits. */
+    public String hex() {
+        HexFormat digits = HexFormat.of();
+        return digits.toHexDigits(a) + digits.toHexDigits(b) + digits.toHexDigits(c) + digits.toHexDigits(d);
+    }
+
+    /** Where the object lies in a tier, relative to it: {@code ab/cdef…}. */
+    public String path() {
+        String hex = hex();
+        return hex.substring(0, 2) + "/" + hex.substring(2);
+    }
+
+    @Override
+    public int compareTo(ObjectName other) {
+        int order = Long.compareUnsigned(a, other.a);
+        order = order != 0 ? order : Long.compareUnsigned(b, other.b);
+        order = order != 0 ? order : Long.compareUnsigned(c, other.c);
+        return order != 0 ? order : Long.compareUnsigned(d, other.d);
+    }
+
+    @Override
+    public String toString() {
+        return hex();
+    }
+
+    static boolean isHex(String text) {
+        return text.length() == 2 * BYTES
+                && text.chars().allMatch(c -> (c >= '0' && c <= '9') || (c >= 'a' && c <= 'f'));
+    }
+}
