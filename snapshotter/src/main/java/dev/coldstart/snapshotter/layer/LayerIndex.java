@@ -17,7 +17,8 @@ import java.util.zip.CRC32C;
  *
  * <h2>The file</h2>
  *
- * All numbers are little-endian; unused bytes are zero. Tables follow the header without gaps, in this order.
+ * All numbers are little-endian; unused bytes are zero. Windows come first, because they are known first; the tables
+ * follow them without gaps, in this order, up to the end of the file.
  *
  * <pre>
  * header, 192 bytes
@@ -30,9 +31,10 @@ import java.util.zip.CRC32C;
  *  88   8  bytes of the uncompressed tar
  *  96   4  n, number of objects
  * 100   4  s, number of spans
- * 104   8  bytes of this file
+ * 104   8  offset in this file of the object table
  * 112   4  CRC-32C of the three tables (not of the windows: a span's SHA-256 vouches for its window)
  * 188   4  CRC-32C of the header's first 188 bytes
+ * windows
  * objects, n rows of 48 bytes, ascending by name
  *   0  32  name: SHA-256 of the object's bytes
  *  32   8  offset in the uncompressed tar
@@ -46,7 +48,6 @@ import java.util.zip.CRC32C;
  *  56   4  bytes of the window in this file
  *  60   2  bytes of the window once inflated, 0 (no window) to 32768
  *  62   1  how many upper bits of the blob's byte before the offset start the span, 0 to 7
- * windows
  * </pre>
  */
 public final class LayerIndex implements AutoCloseable {
@@ -70,6 +71,7 @@ public final class LayerIndex implements AutoCloseable {
     private final long uncompressedSize;
     private final int objects;
     private final int spans;
+    private final int objectTable;
     private final int order;
     private final int spanTable;
 
@@ -93,18 +95,20 @@ public final class LayerIndex implements AutoCloseable {
                 blobSize >= 0 && uncompressedSize >= 0 && objects >= 0 && spans >= 0,
                 path,
                 "its header has a negative count");
-        long orderAt = HEADER + (long) objects * OBJECT_ROW;
+        long tablesAt = bytes.getLong(104);
+        require(tablesAt >= HEADER && tablesAt <= size, path, "its tables do not lie in the file");
+        long orderAt = tablesAt + (long) objects * OBJECT_ROW;
         long spansAt = orderAt + (long) objects * 4;
-        long windowsAt = spansAt + (long) spans * SPAN_ROW;
-        require(bytes.getLong(104) == size && windowsAt <= size, path, "it is not as long as its header says");
+        require(spansAt + (long) spans * SPAN_ROW == size, path, "it is not as long as its header says");
+        objectTable = (int) tablesAt;
         order = (int) orderAt;
         spanTable = (int) spansAt;
         require(
-                checksum(bytes, HEADER, (int) windowsAt - HEADER) == bytes.getInt(112),
+                checksum(bytes, objectTable, (int) (size - tablesAt)) == bytes.getInt(112),
                 path,
                 "its tables' checksum is wrong");
         checkObjects(path);
-        checkSpans(path, windowsAt, size);
+        checkSpans(path);
     }
 
     /**
@@ -321,7 +325,7 @@ public final class LayerIndex implements AutoCloseable {
         }
     }
 
-    private void checkSpans(Path path, long windowsAt, long size) throws LayerException {
+    private void checkSpans(Path path) throws LayerException {
         require((spans == 0) == (uncompressedSize == 0), path, "its spans do not cover the tar");
         long blobOffset = 0;
         for (int i = 0; i < spans; i++) {
@@ -347,9 +351,9 @@ public final class LayerIndex implements AutoCloseable {
                 long window = bytes.getLong(at + 48);
                 int compressed = bytes.getInt(at + 56);
                 require(
-                        window >= windowsAt
+                        window >= HEADER
                                 && compressed >= 0
-                                && window <= size - compressed
+                                && window <= objectTable - compressed
                                 && windowSize(i) <= LayerIndexer.WINDOW,
                         path,
                         "the window of span " + i + " does not lie in the file");
@@ -360,7 +364,7 @@ public final class LayerIndex implements AutoCloseable {
     }
 
     private int object(int row) {
-        return HEADER + OBJECT_ROW * checkIndex(row, objects);
+        return objectTable + OBJECT_ROW * checkIndex(row, objects);
     }
 
     private int span(int span) {

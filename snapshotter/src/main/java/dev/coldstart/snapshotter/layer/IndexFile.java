@@ -1,0 +1,119 @@
+package dev.coldstart.snapshotter.layer;
+
+import java.io.IOException;
+import java.nio.ByteBuffer;
+import java.nio.ByteOrder;
+import java.nio.channels.FileChannel;
+import java.util.ArrayList;
+import java.util.Comparator;
+import java.util.HashMap;
+import java.util.List;
+import java.util.Map;
+import java.util.zip.CRC32C;
+import java.util.zip.Deflater;
+
+/** Writes what {@link LayerIndex} reads. Holds the rows in memory (about 150 bytes each), not the windows. */
+final class IndexFile implements AutoCloseable {
+    private record Extent(ObjectName name, long offset, long size) {}
+
+    // Higher levels take three times as long for a few percent.
+    private static final int WINDOW_LEVEL = 1;
+
+    private final FileChannel file;
+    private final Map<ObjectName, Extent> objects = new HashMap<>();
+    private final Deflater deflater = new Deflater(WINDOW_LEVEL, true);
+    private final byte[] compressed = new byte[LayerIndexer.WINDOW + 1024];
+    private ByteBuffer spans = ByteBuffer.allocate(256 * LayerIndex.SPAN_ROW).order(ByteOrder.LITTLE_ENDIAN);
+    private long end = LayerIndex.HEADER;
+
+    IndexFile(FileChannel file) {
+        this.file = file;
+    }
+
+    int objectCount() {
+        return objects.size();
+    }
+
+    int spanCount() {
+        return spans.position() / LayerIndex.SPAN_ROW;
+    }
+
+    /** Notes where an object's bytes are; the first place is kept if there are several. */
+    void addObject(ObjectName name, long offset, long size) {
+        objects.putIfAbsent(name, new Extent(name, offset, size));
+    }
+
+    /** Notes the next span, with the digest of its bytes. */
+    void addSpan(Checkpoint checkpoint, byte[] sha256) throws IOException {
+        byte[] window = checkpoint.window();
+        int length = 0;
+        if (window.length > 0) {
+            deflater.reset();
+            deflater.setInput(window);
+            deflater.finish();
+            length = deflater.deflate(compressed);
+            write(ByteBuffer.wrap(compressed, 0, length), end);
+        }
+        if (!spans.hasRemaining()) {
+            spans = ByteBuffer.allocate(2 * spans.capacity())
+                    .order(ByteOrder.LITTLE_ENDIAN)
+                    .put(spans.flip());
+        }
+        spans.putLong(checkpoint.out()).putLong(checkpoint.in());
+        spans.put(sha256);
+        spans.putLong(end).putInt(length).putShort((short) window.length);
+        spans.put((byte) checkpoint.bits()).put((byte) 0);
+        end += length;
+    }
+
+    /** Writes the tables and the header. */
+    void finish(boolean gzip, Digest layer, Digest diffId, long blobSize, long uncompressedSize) throws IOException {
+        long size = end + (long) objects.size() * (LayerIndex.OBJECT_ROW + 4) + spans.position();
+        if (size > Integer.MAX_VALUE) {
+            throw new LayerException("the layer's index would have " + size + " bytes, more than 2 GiB");
+        }
+        ByteBuffer tables = ByteBuffer.allocate((int) (size - end)).order(ByteOrder.LITTLE_ENDIAN);
+        List<Extent> rows = new ArrayList<>(objects.values());
+        rows.sort(Comparator.comparing(Extent::name));
+        List<Integer> order = new ArrayList<>();
+        for (Extent row : rows) {
+            order.add(order.size());
+            tables.order(ByteOrder.BIG_ENDIAN)
+                    .putLong(row.name().a())
+                    .putLong(row.name().b())
+                    .putLong(row.name().c())
+                    .putLong(row.name().d());
+            tables.order(ByteOrder.LITTLE_ENDIAN).putLong(row.offset()).putLong(row.size());
+        }
+        order.sort(Comparator.comparingLong(row -> rows.get(row).offset()));
+        for (int row : order) {
+            tables.putInt(row);
+        }
+        int spanCount = spanCount();
+        tables.put(spans.flip());
+        tables.flip();
+        ByteBuffer header = ByteBuffer.allocate(LayerIndex.HEADER).order(ByteOrder.LITTLE_ENDIAN);
+        header.putLong(LayerIndex.MAGIC).putInt(LayerIndex.VERSION);
+        header.putInt(gzip ? LayerIndex.FORMAT_GZIP : LayerIndex.FORMAT_PLAIN);
+        header.put(layer.bytes()).put(diffId.bytes());
+        header.putLong(blobSize).putLong(uncompressedSize);
+        header.putInt(rows.size()).putInt(spanCount).putLong(end);
+        header.putInt(LayerIndex.checksum(tables, 0, tables.limit()));
+        CRC32C crc = new CRC32C();
+        crc.update(header.array(), 0, LayerIndex.HEADER - 4);
+        header.putInt(LayerIndex.HEADER - 4, (int) crc.getValue());
+        write(tables, end);
+        write(header.clear(), 0);
+    }
+
+    @Override
+    public void close() {
+        deflater.end();
+    }
+
+    private void write(ByteBuffer bytes, long position) throws IOException {
+        while (bytes.hasRemaining()) {
+            position += file.write(bytes, position);
+        }
+    }
+}

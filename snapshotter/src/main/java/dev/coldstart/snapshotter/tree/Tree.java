@@ -1,0 +1,262 @@
+package dev.coldstart.snapshotter.tree;
+
+import java.nio.charset.StandardCharsets;
+import java.util.ArrayDeque;
+import java.util.Deque;
+import java.util.List;
+import java.util.Map;
+import org.jspecify.annotations.Nullable;
+
+/**
+ * The names and attributes of one layer, gathered entry by entry as a tar gives them and kept in memory (about 300 bytes
+ * a file) until {@link TreeWriter} lays them out. Names are bytes, kept in strings of one char per byte. Not thread-safe.
+ *
+ * <p>What it does with a path is what containerd's unpacking does: {@code ./} and a leading {@code /} are dropped; a
+ * directory that has no entry of its own is made (0755, root); a symbolic link on the way to the last name is followed,
+ * within the layer and never above its root; a later entry replaces an earlier one, but a directory over a directory only
+ * replaces its attributes. A path with {@code ..} in it is refused.
+ */
+public final class Tree {
+    private static final int MAX_NAME = 255;
+    private static final int MAX_PATH = 4096;
+    private static final int MAX_SYMLINKS = 40;
+
+    // Far above any image; a hostile tar of empty entries must not take all memory.
+    private static final int MAX_INODES = 4_000_000;
+    private static final long MAX_METADATA = 512L << 20;
+
+    final Inode root = new Inode(Attributes.IMPLIED, new Content.Directory());
+
+    private int inodes = 1;
+    private long metadata;
+
+    /** Number of files so far, the root and those replaced meanwhile included. */
+    public int inodes() {
+        return inodes;
+    }
+
+    /**
+     * Puts a file, replacing what was there.
+     *
+     * @throws TreeException if the path is not one that can be put
+     */
+    public void put(String path, Attributes attributes, Content content) throws TreeException {
+        if (content instanceof Content.Symlink(String target)) {
+            if (target.isEmpty() || target.length() >= MAX_PATH || target.indexOf(0) >= 0) {
+                throw new TreeException(printable(path) + " is a symbolic link to nothing or to a path too long");
+            }
+            metadata += target.length();
+        }
+        for (Xattr xattr : attributes.xattrs()) {
+            metadata += xattr.suffix().length() + xattr.value().length + 64;
+        }
+        if (TreeWriter.xattrSize(attributes.xattrs(), List.of()) > TreeWriter.MAX_XATTRS) {
+            throw new TreeException(printable(path) + " has more extended attributes than a tree can hold");
+        }
+        Deque<String> names = split(path);
+        String last = names.pollLast();
+        if (last == null) {
+            if (!(content instanceof Content.Directory)) {
+                throw new TreeException("the layer's root is not a directory");
+            }
+            root.attributes = attributes;
+            return;
+        }
+        Inode directory = directory(names, path);
+        Inode there = children(directory).get(last);
+        if (there != null && there.children != null && content instanceof Content.Directory) {
+            there.attributes = attributes;
+            return;
+        }
+        Inode inode = new Inode(attributes, content);
+        inode.opaque = there != null && there.opaque;
+        enter(directory, last, inode, path);
+    }
+
+    /**
+     * Puts one more name of a file that is already there.
+     *
+     * @throws TreeException if there is no such file, or it is a directory
+     */
+    public void link(String path, String target) throws TreeException {
+        Deque<String> targetNames = split(target);
+        String targetName = targetNames.pollLast();
+        Inode inode = targetName == null
+                ? null
+                : children(directory(targetNames, target)).get(targetName);
+        if (inode == null || inode.isWhiteout()) {
+            throw new TreeException(
+                    printable(path) + " is a hard link to " + printable(target) + ", which is not in the layer");
+        }
+        if (inode.children != null) {
+            throw new TreeException(printable(path) + " is a hard link to the directory " + printable(target));
+        }
+        Deque<String> names = split(path);
+        String last = names.pollLast();
+        if (last == null) {
+            throw new TreeException("the layer's root is not a directory");
+        }
+        Inode directory = directory(names, path);
+        if (children(directory).get(last) != inode) {
+            enter(directory, last, inode, path);
+        }
+    }
+
+    /**
+     * Hides a name of the layers below. What this layer itself has under that name, before or after, stays; of a
+     * directory, only what this layer has in it is then seen.
+     *
+     * @param directory path of the directory
+     * @param name the hidden name
+     */
+    public void whiteout(String directory, String name) throws TreeException {
+        Inode parent = directory(split(directory), directory);
+        checkName(name, directory + "/" + name);
+        Inode there = children(parent).get(name);
+        if (there != null) {
+            there.opaque = true;
+            return;
+        }
+        Inode whiteout = new Inode(new Attributes(0, 0, 0, 0, 0, List.of()), new Content.Device(false, 0, 0));
+        whiteout.opaque = true;
+        enter(parent, name, whiteout, directory);
+    }
+
+    /** Hides all that the layers below have in a directory. */
+    public void opaque(String directory) throws TreeException {
+        directory(split(directory), directory).opaque = true;
+    }
+
+    /** A path as it may stand in a message: what is no printable ASCII as {@code \xHH}, and not too long. */
+    public static String printable(String path) {
+        StringBuilder text = new StringBuilder();
+        for (int i = 0; i < Math.min(path.length(), 200); i++) {
+            char c = path.charAt(i);
+            if (c >= 0x20 && c < 0x7f && c != '\\') {
+                text.append(c);
+            } else {
+                text.append(String.format("\\x%02x", (int) c));
+            }
+        }
+        return text.append(path.length() > 200 ? "…" : "").toString();
+    }
+
+    /** A name as the bytes it stands for. */
+    static byte[] bytes(String name) {
+        return name.getBytes(StandardCharsets.ISO_8859_1);
+    }
+
+    private void enter(Inode directory, String name, Inode inode, String path) throws TreeException {
+        checkName(name, path);
+        if (inode.names++ == 0) {
+            inodes++;
+        }
+        metadata += name.length() + 40;
+        if (inodes > MAX_INODES || metadata > MAX_METADATA) {
+            throw new TreeException(
+                    "the layer has more files or longer names than fit in memory, at " + printable(path));
+        }
+        Inode replaced = children(directory).put(name, inode);
+        if (replaced != null) {
+            forget(replaced);
+        }
+    }
+
+    /** A file has lost a name; below a directory all have, for a hard link may keep one of them. */
+    private static void forget(Inode gone) {
+        Deque<Inode> all = new ArrayDeque<>(List.of(gone));
+        for (Inode next = all.poll(); next != null; next = all.poll()) {
+            next.names--;
+            if (next.children != null) {
+                all.addAll(next.children.values());
+            }
+        }
+    }
+
+    /** Walks to a directory, making what is missing and following symbolic links. */
+    private Inode directory(Deque<String> names, String path) throws TreeException {
+        Deque<Inode> way = new ArrayDeque<>();
+        Inode here = root;
+        int followed = 0;
+        for (String name = names.poll(); name != null; name = names.poll()) {
+            if (name.equals("..")) {
+                // Only a symbolic link's target can bring this; above the root is the root.
+                Inode above = way.poll();
+                here = above == null ? root : above;
+                continue;
+            }
+            Inode next = children(here).get(name);
+            if (next == null || next.isWhiteout()) {
+                Inode made = new Inode(Attributes.IMPLIED, new Content.Directory());
+                made.opaque = next != null;
+                enter(here, name, made, path);
+                next = made;
+            }
+            if (next.content instanceof Content.Symlink(String target)) {
+                if (++followed > MAX_SYMLINKS) {
+                    throw new TreeException(printable(path) + " leads through too many symbolic links");
+                }
+                if (target.startsWith("/")) {
+                    here = root;
+                    way.clear();
+                }
+                Deque<String> rest = names;
+                names = new ArrayDeque<>();
+                for (String part : target.split("/", -1)) {
+                    if (!part.isEmpty() && !part.equals(".")) {
+                        names.add(part);
+                    }
+                }
+                names.addAll(rest);
+                continue;
+            }
+            if (next.children == null) {
+                throw new TreeException(printable(path) + " leads through a file that is not a directory");
+            }
+            way.push(here);
+            here = next;
+        }
+        return here;
+    }
+
+    private static Map<String, Inode> children(Inode directory) {
+        @Nullable Map<String, Inode> children = directory.children;
+        if (children == null) {
+            throw new IllegalStateException("not a directory");
+        }
+        return children;
+    }
+
+    private static Deque<String> split(String path) throws TreeException {
+        if (path.length() > MAX_PATH) {
+            throw new TreeException("the path " + printable(path) + " is longer than " + MAX_PATH + " bytes");
+        }
+        Deque<String> names = new ArrayDeque<>();
+        int from = 0;
+        while (from <= path.length()) {
+            int slash = path.indexOf('/', from);
+            int end = slash < 0 ? path.length() : slash;
+            String name = path.substring(from, end);
+            if (!name.isEmpty() && !name.equals(".")) {
+                if (name.equals("..")) {
+                    throw new TreeException("the path " + printable(path) + " leads upwards");
+                }
+                checkName(name, path);
+                names.add(name);
+            }
+            from = end + 1;
+        }
+        return names;
+    }
+
+    private static void checkName(String name, String path) throws TreeException {
+        if (name.isEmpty()
+                || name.length() > MAX_NAME
+                || name.indexOf(0) >= 0
+                || name.indexOf('/') >= 0
+                || name.equals(".")
+                || name.equals("..")) {
+            throw new TreeException("the path " + printable(path) + " has a name that no file can have");
+        }
+    }
+}

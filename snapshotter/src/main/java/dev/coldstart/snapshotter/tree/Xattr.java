@@ -1,0 +1,55 @@
+package dev.coldstart.snapshotter.tree;
+
+import org.jspecify.annotations.Nullable;
+
+/**
+ * An extended attribute that EROFS can hold.
+ *
+ * @param prefix EROFS's number for the namespace, one of the {@code EROFS_XATTR_INDEX_*}
+ * @param suffix the name behind the namespace, a byte per char
+ * @param value the value, at most 65535 bytes; the caller's array, not to be changed afterwards
+ */
+@SuppressWarnings("ArrayRecordComponent") // compared by nobody
+public record Xattr(int prefix, String suffix, byte[] value) {
+    static final int TRUSTED = 4;
+
+    private static final int USER = 1;
+    private static final int POSIX_ACL_ACCESS = 2;
+    private static final int POSIX_ACL_DEFAULT = 3;
+    private static final int SECURITY = 6;
+    private static final int MAX_NAME = 255;
+
+    /**
+     * An attribute by its whole name.
+     *
+     * @param name such as {@code security.capability}, a byte per char
+     * @return null if its namespace is one that EROFS does not know (nor could the kernel set it elsewhere)
+     * @throws TreeException if the name or the value is longer than Linux allows
+     */
+    public static @Nullable Xattr of(String name, byte[] value) throws TreeException {
+        if (name.length() > MAX_NAME || value.length > 0xffff) {
+            throw new TreeException("the extended attribute " + Tree.printable(name) + " has a name or value too long");
+        }
+        if (name.equals("system.posix_acl_access")) {
+            return new Xattr(POSIX_ACL_ACCESS, "", value);
+        }
+        if (name.equals("system.posix_acl_default")) {
+            return new Xattr(POSIX_ACL_DEFAULT, "", value);
+        }
+        int dot = name.indexOf('.');
+        int prefix = switch (name.substring(0, Math.max(dot, 0))) {
+            case "user" -> USER;
+            case "trusted" -> TRUSTED;
+            case "security" -> SECURITY;
+            default -> 0;
+        };
+        return prefix == 0 || dot + 1 == name.length() || name.indexOf(0) >= 0
+                ? null
+                : new Xattr(prefix, name.substring(dot + 1), value);
+    }
+
+    /** Bytes it takes on disk: {@code struct erofs_xattr_entry}, name and value, padded to 4. */
+    int diskSize() {
+        return (4 + suffix.length() + value.length + 3) & ~3;
+    }
+}
