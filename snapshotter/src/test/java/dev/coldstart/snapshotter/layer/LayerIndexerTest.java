@@ -1,0 +1,326 @@
+package dev.coldstart.snapshotter.layer;
+
+import static org.assertj.core.api.Assertions.assertThat;
+import static org.assertj.core.api.Assertions.assertThatThrownBy;
+
+import java.io.ByteArrayInputStream;
+import java.io.ByteArrayOutputStream;
+import java.io.FilterInputStream;
+import java.io.IOException;
+import java.io.InputStream;
+import java.nio.ByteBuffer;
+import java.nio.charset.StandardCharsets;
+import java.nio.file.Files;
+import java.nio.file.Path;
+import java.util.Arrays;
+import java.util.HashMap;
+import java.util.List;
+import java.util.Map;
+import java.util.Random;
+import java.util.stream.Stream;
+import java.util.zip.Deflater;
+import org.jspecify.annotations.Nullable;
+import org.junit.jupiter.api.Test;
+import org.junit.jupiter.api.io.TempDir;
+import org.junit.jupiter.params.ParameterizedTest;
+import org.junit.jupiter.params.provider.ValueSource;
+
+final class LayerIndexerTest {
+    @TempDir
+    Path directory;
+
+    @ParameterizedTest
+    @ValueSource(longs = {1, 2, 3, 4, 5, 6})
+    void everySpanOfAGzipLayerInflatesFromItsOwnRange(long seed) throws IOException {
+        byte[] tar = randomTar(new Random(seed), 12 << 20);
+        int level = List.of(Deflater.BEST_SPEED, 6, Deflater.NO_COMPRESSION).get((int) (seed % 3));
+        byte[] blob = Tar.gzip(tar, level);
+        checkSpans(blob, tar, 5);
+    }
+
+    @Test
+    void spansMayCrossMembersOfAGzip() throws IOException {
+        byte[] tar = randomTar(new Random(7), 6 << 20);
+        ByteArrayOutputStream blob = new ByteArrayOutputStream();
+        Random random = new Random(8);
+        for (int at = 0; at < tar.length; ) {
+            int length = Math.min(tar.length - at, random.nextInt(200_000));
+            blob.writeBytes(Tar.gzip(Arrays.copyOfRange(tar, at, at + length)));
+            at += length;
+        }
+        checkSpans(blob.toByteArray(), tar, 3);
+    }
+
+    @Test
+    void aPlainTarIsItsOwnSpans() throws IOException {
+        byte[] tar = randomTar(new Random(9), 3 << 20);
+        checkSpans(tar, tar, 3);
+    }
+
+    @Test
+    void aGzipOfNothingIsAnEmptyLayer() throws IOException {
+        IndexedLayer layer = index(Tar.gzip(new byte[0]), null, null);
+        assertThat(layer.spans()).isZero();
+        assertThat(layer.inodes()).isEqualTo(1);
+        try (LayerIndex index = LayerIndex.open(layer.index())) {
+            assertThat(index.find(ObjectName.of(new byte[32]))).isEqualTo(-1);
+        }
+    }
+
+    @Test
+    void objectsAreFoundByNameAndByOffsetAndReachTheSink() throws IOException {
+        Random random = new Random(10);
+        Tar tar = new Tar();
+        Map<ObjectName, byte[]> expected = new HashMap<>();
+        for (int i = 0; i < 300; i++) {
+            byte[] body = new byte[random.nextInt(20_000)];
+            random.nextBytes(body);
+            tar.add(Tar.file("f" + i, body));
+            if (i % 3 == 0) {
+                tar.add(Tar.file("copy" + i, body));
+            }
+            if (body.length > LayerIndexer.INLINE) {
+                expected.put(ObjectName.of(Tar.sha256(body)), body);
+            }
+        }
+        byte[] bytes = tar.bytes();
+        Map<ObjectName, byte[]> received = new HashMap<>();
+        IndexedLayer layer = index(Tar.gzip(bytes), null, new Collecting(received));
+        assertThat(received.keySet()).isEqualTo(expected.keySet());
+        assertThat(layer.objects()).isEqualTo(expected.size());
+        try (LayerIndex index = LayerIndex.open(layer.index())) {
+            assertThat(index.objectCount()).isEqualTo(expected.size());
+            expected.forEach((name, body) -> {
+                assertThat(received.get(name)).isEqualTo(body);
+                int row = index.find(name);
+                assertThat(index.objectName(row)).isEqualTo(name);
+                int at = (int) index.objectOffset(row);
+                assertThat(Arrays.copyOfRange(bytes, at, at + (int) index.objectSize(row)))
+                        .isEqualTo(body);
+                int first = index.firstObjectIn(index.spanAt(at));
+                assertThat(index.objectOffset(index.byOffset(first))).isLessThanOrEqualTo(at);
+            });
+            assertThat(index.find(ObjectName.of(new byte[32]))).isEqualTo(-1);
+        }
+    }
+
+    @Test
+    void aWrongDigestIsRefusedAndLeavesNothing() throws IOException {
+        byte[] tar = new Tar().add(Tar.file("a", new byte[5000])).bytes();
+        byte[] blob = Tar.gzip(tar);
+        assertThatThrownBy(() -> index(new ByteArrayInputStream(blob), Tar.digest(tar), null, null))
+                .isInstanceOf(LayerException.class)
+                .hasMessageContaining("its digest is " + Tar.digest(blob));
+        assertThatThrownBy(() -> index(new ByteArrayInputStream(blob), Tar.digest(blob), Tar.digest(blob), null))
+                .isInstanceOf(LayerException.class)
+                .hasMessageContaining("uncompressed bytes is " + Tar.digest(tar));
+        assertThat(files()).isEmpty();
+    }
+
+    @Test
+    void otherFormatsAreNamed() {
+        byte[] zstd = {0x28, (byte) 0xb5, 0x2f, (byte) 0xfd, 0, 0, 0, 0};
+        assertThatThrownBy(() -> index(zstd, null, null))
+                .isInstanceOf(LayerException.class)
+                .hasMessageContaining("zstd");
+        assertThatThrownBy(() -> index("BZh91AY&SY".getBytes(StandardCharsets.US_ASCII), null, null))
+                .isInstanceOf(LayerException.class)
+                .hasMessageContaining("bzip2");
+    }
+
+    @Test
+    void aBlobCutOffAnywhereIsRefused() throws IOException {
+        byte[] blob = Tar.gzip(randomTar(new Random(11), 100_000));
+        Random random = new Random(12);
+        for (int i = 0; i < 60; i++) {
+            byte[] cut = Arrays.copyOf(blob, i < 20 ? i + 1 : random.nextInt(blob.length));
+            assertThatThrownBy(() -> index(cut, null, null)).isInstanceOf(LayerException.class);
+        }
+        assertThat(files()).isEmpty();
+    }
+
+    @Test
+    void garbageBehindAMemberIsRefused() {
+        byte[] member = Tar.gzip(new Tar().bytes());
+        byte[] blob = Arrays.copyOf(member, member.length + 100);
+        assertThatThrownBy(() -> index(blob, null, null)).isInstanceOf(LayerException.class);
+    }
+
+    @Test
+    void aWrongGzipChecksumIsRefused() {
+        byte[] blob = Tar.gzip(new Tar().bytes());
+        blob[blob.length - 8] ^= 1;
+        assertThatThrownBy(() -> index(blob, null, null))
+                .isInstanceOf(LayerException.class)
+                .hasMessageContaining("checksum");
+    }
+
+    @Test
+    void aSinkThatFailsEndsThePass() {
+        byte[] blob = Tar.gzip(randomTar(new Random(13), 8 << 20));
+        ObjectSink full = size -> {
+            throw new IOException("no space left");
+        };
+        assertThatThrownBy(() -> index(blob, null, full))
+                .isInstanceOf(IOException.class)
+                .hasMessageContaining("no space left");
+        assertThat(files()).isEmpty();
+    }
+
+    @Test
+    void aBlobThatCannotBeReadOnEndsThePass() {
+        byte[] blob = Tar.gzip(randomTar(new Random(14), 8 << 20));
+        InputStream broken = new FilterInputStream(new ByteArrayInputStream(blob)) {
+            private int left = blob.length / 2;
+
+            @Override
+            public int read(byte[] bytes, int from, int length) throws IOException {
+                if (left <= 0) {
+                    throw new IOException("connection reset");
+                }
+                int read = super.read(bytes, from, Math.min(length, left));
+                left -= read;
+                return read;
+            }
+        };
+        assertThatThrownBy(() -> index(broken, Tar.digest(blob), null, null))
+                .isInstanceOf(IOException.class)
+                .hasMessageContaining("connection reset");
+        assertThat(files()).isEmpty();
+    }
+
+    @Test
+    void aSpanThatIsNotWhatTheIndexSaysIsRefused() throws IOException {
+        byte[] tar = randomTar(new Random(15), 3 << 20);
+        byte[] blob = Tar.gzip(tar);
+        IndexedLayer layer = index(blob, null, null);
+        try (LayerIndex index = LayerIndex.open(layer.index());
+                SpanInflater inflater = new SpanInflater()) {
+            Random random = new Random(16);
+            int refused = 0;
+            for (int i = 0; i < 200; i++) {
+                int span = random.nextInt(index.spanCount());
+                byte[] range = range(index, span, blob);
+                range[random.nextInt(range.length)] ^= (byte) (1 << random.nextInt(8));
+                ByteBuffer out = ByteBuffer.allocate((int) (index.spanEnd(span) - index.spanStart(span)));
+                try {
+                    inflater.inflate(index, span, ByteBuffer.wrap(range), out);
+                    // A bit between blocks or behind the end, which means nothing.
+                    assertThat(out.array())
+                            .isEqualTo(Arrays.copyOfRange(tar, (int) index.spanStart(span), (int) index.spanEnd(span)));
+                } catch (LayerException e) {
+                    assertThat(out.position()).isZero();
+                    refused++;
+                }
+            }
+            assertThat(refused).isGreaterThan(150);
+            // And the inflater is none the worse for it.
+            checkSpan(index, inflater, 1, blob, tar, true);
+        }
+    }
+
+    private void checkSpans(byte[] blob, byte[] tar, int least) throws IOException {
+        IndexedLayer layer = index(blob, Tar.digest(tar), null);
+        assertThat(layer.uncompressedSize()).isEqualTo(tar.length);
+        try (LayerIndex index = LayerIndex.open(layer.index());
+                SpanInflater inflater = new SpanInflater()) {
+            assertThat(index.layer()).isEqualTo(Tar.digest(blob));
+            assertThat(index.diffId()).isEqualTo(Tar.digest(tar));
+            assertThat(index.blobSize()).isEqualTo(blob.length);
+            assertThat(index.spanCount()).isGreaterThanOrEqualTo(least).isEqualTo(layer.spans());
+            long end = 0;
+            for (int span = 0; span < index.spanCount(); span++) {
+                assertThat(index.spanStart(span)).isEqualTo(end);
+                end = index.spanEnd(span);
+                assertThat(index.spanAt(end - 1)).isEqualTo(span);
+            }
+            assertThat(end).isEqualTo(tar.length);
+            for (int span = index.spanCount() - 1; span >= 0; span--) {
+                checkSpan(index, inflater, span, blob, tar, span % 2 == 0);
+            }
+        }
+    }
+
+    private static void checkSpan(
+            LayerIndex index, SpanInflater inflater, int span, byte[] blob, byte[] tar, boolean direct)
+            throws IOException {
+        byte[] range = range(index, span, blob);
+        ByteBuffer in =
+                direct ? ByteBuffer.allocateDirect(range.length).put(range).flip() : ByteBuffer.wrap(range);
+        int length = (int) (index.spanEnd(span) - index.spanStart(span));
+        ByteBuffer out = direct ? ByteBuffer.allocateDirect(length + 3) : ByteBuffer.allocate(length + 3);
+        out.position(3);
+        inflater.inflate(index, span, in, out);
+        byte[] bytes = new byte[length];
+        out.flip().position(3).get(bytes);
+        assertThat(bytes).isEqualTo(Arrays.copyOfRange(tar, (int) index.spanStart(span), (int) index.spanEnd(span)));
+    }
+
+    private static byte[] range(LayerIndex index, int span, byte[] blob) {
+        return Arrays.copyOfRange(blob, (int) index.spanBlobStart(span), (int) index.spanBlobEnd(span));
+    }
+
+    private IndexedLayer index(byte[] blob, @Nullable Digest diffId, @Nullable ObjectSink sink) throws IOException {
+        return index(new ByteArrayInputStream(blob), Tar.digest(blob), diffId, sink);
+    }
+
+    private IndexedLayer index(InputStream blob, Digest digest, @Nullable Digest diffId, @Nullable ObjectSink sink)
+            throws IOException {
+        return LayerIndexer.index(
+                blob,
+                digest,
+                diffId,
+                directory.resolve("layer.idx"),
+                directory.resolve("layer.erofs"),
+                sink,
+                ProgressListener.NONE);
+    }
+
+    private List<Path> files() {
+        try (Stream<Path> files = Files.list(directory)) {
+            return files.toList();
+        } catch (IOException e) {
+            throw new AssertionError(e);
+        }
+    }
+
+    /** Files of many sizes, of bytes that compress well, badly and not at all. */
+    private static byte[] randomTar(Random random, int size) {
+        Tar tar = new Tar();
+        for (int written = 0, i = 0; written < size; i++) {
+            byte[] body = new byte[random.nextInt(random.nextInt(4) == 0 ? size / 4 : 20_000)];
+            int variety = 1 + random.nextInt(255);
+            for (int at = 0; at < body.length; at++) {
+                body[at] = (byte) (random.nextInt(8) == 0 ? random.nextInt(variety) : at >>> 4);
+            }
+            tar.add(Tar.file("dir" + i % 7 + "/file" + i, body));
+            written += body.length + 512;
+        }
+        return tar.bytes();
+    }
+
+    /** Keeps objects in memory. */
+    private record Collecting(Map<ObjectName, byte[]> objects) implements ObjectSink {
+        @Override
+        public Writer begin(long size) {
+            ByteArrayOutputStream bytes = new ByteArrayOutputStream();
+            return new Writer() {
+                @Override
+                public void write(ByteBuffer piece) {
+                    byte[] copy = new byte[piece.remaining()];
+                    piece.get(copy);
+                    bytes.writeBytes(copy);
+                }
+
+                @Override
+                public void complete(ObjectName name) {
+                    assertThat((long) bytes.size()).isEqualTo(size);
+                    objects.put(name, bytes.toByteArray());
+                }
+
+                @Override
+                public void abort() {}
+            };
+        }
+    }
+}

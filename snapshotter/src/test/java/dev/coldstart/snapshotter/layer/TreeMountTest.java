@@ -1,0 +1,399 @@
+package dev.coldstart.snapshotter.layer;
+
+import static org.assertj.core.api.Assertions.assertThat;
+import static org.junit.jupiter.api.Assumptions.assumeTrue;
+
+import java.io.ByteArrayInputStream;
+import java.io.IOException;
+import java.io.InputStream;
+import java.io.OutputStream;
+import java.nio.ByteBuffer;
+import java.nio.charset.StandardCharsets;
+import java.nio.file.Files;
+import java.nio.file.LinkOption;
+import java.nio.file.Path;
+import java.nio.file.attribute.PosixFilePermissions;
+import java.util.ArrayList;
+import java.util.Arrays;
+import java.util.HexFormat;
+import java.util.List;
+import java.util.Map;
+import java.util.Random;
+import java.util.TreeMap;
+import java.util.TreeSet;
+import java.util.stream.Stream;
+import org.jspecify.annotations.Nullable;
+import org.junit.jupiter.api.AfterEach;
+import org.junit.jupiter.api.Test;
+import org.junit.jupiter.api.io.TempDir;
+
+/** Trees as the kernel sees them: mounted, and compared with what GNU tar makes of the same layer. */
+final class TreeMountTest {
+    @TempDir
+    Path directory;
+
+    private static final List<String> IMPLIED = List.of("", "dev", "names");
+
+    private final List<Path> mounts = new ArrayList<>();
+
+    @AfterEach
+    void unmount() throws Exception {
+        for (Path mount : mounts.reversed()) {
+            run("umount", mount.toString());
+        }
+    }
+
+    @Test
+    void everyKindOfFileIsAsTarUnpacksIt() throws Exception {
+        byte[] acl = HexFormat.of()
+                .parseHex("0200000001000600ffffffff02000500e803000004000400ffffffff10000400ffffffff20000400ffffffff");
+        byte[] capability = HexFormat.of().parseHex("0100000280340000000000000000000000000000");
+        Random random = new Random(1);
+        Tar tar = new Tar()
+                .add(Tar.directory("./").mode(0750))
+                .add(Tar.directory("usr/").mode(01777).owner(3, 4))
+                .add(Tar.file("usr/empty", new byte[0]).mode(0600))
+                .add(Tar.file("usr/small", bytes(random, 100)).pax("mtime", "1234567890.123456789"))
+                .add(Tar.file("usr/old", bytes(random, 5000)).pax("mtime", "-1.25"))
+                .add(Tar.file("usr/setuid", bytes(random, 2048)).mode(06755).owner(1000, 65534))
+                .add(Tar.file("usr/huge-ids", bytes(random, 2049))
+                        .pax("uid", "3000000000")
+                        .pax("gid", "2999999999"))
+                .add(Tar.file("usr/block", bytes(random, 4096)))
+                .add(Tar.file("usr/large", bytes(random, 3_000_000)))
+                .add(Tar.file("usr/xattrs", bytes(random, 300))
+                        .xattr("user.one", bytes(random, 3))
+                        .xattr("user.empty", new byte[0])
+                        .xattr("user.kilobytes", bytes(random, 3000))
+                        .xattr("trusted.mine", bytes(random, 20))
+                        .xattr("security.capability", capability)
+                        .xattr("system.posix_acl_access", acl))
+                .add(Tar.file("usr/xattrs-and-object", bytes(random, 70_000)).xattr("user.two", bytes(random, 50)))
+                .add(Tar.directory("usr/acl/").xattr("system.posix_acl_default", acl))
+                .add(Tar.of("usr/link", '2').link("../etc/passwd").mode(0777))
+                .add(Tar.of("usr/long-link", '2')
+                        .pax("linkpath", "x/".repeat(1900))
+                        .mode(0777))
+                .add(Tar.of("usr/hard", '1').link("./usr/large"))
+                .add(Tar.of("harder", '1').link("usr/hard"))
+                .add(Tar.of("usr/hard-symlink", '1').link("usr/link"))
+                .add(Tar.of("dev/null", '3').device(1, 3).mode(0666))
+                .add(Tar.of("dev/disk", '4').device(259, 300_000).mode(0660).owner(0, 6))
+                .add(Tar.of("dev/fifo", '6').mode(0622))
+                .add(Tar.file("replaced", bytes(random, 10_000)))
+                .add(Tar.directory("replaced/"))
+                .add(Tar.file("replaced/inner", bytes(random, 10)))
+                .add(Tar.directory("gone/"))
+                .add(Tar.file("gone/inner", bytes(random, 10)))
+                .add(Tar.file("names/" + "n".repeat(90) + "é\u0001", bytes(random, 10)))
+                .add(Tar.file("x", bytes(random, 10)).pax("path", "names/" + "ü".repeat(127)))
+                .add(Tar.file("!before-dot", bytes(random, 10)))
+                .add(Tar.file("-.after-dot", bytes(random, 10)));
+        StringBuilder deep = new StringBuilder("deep");
+        for (int i = 0; i < 128; i++) {
+            deep.append("/d").append(i);
+        }
+        tar.add(Tar.file("y", bytes(random, 5000)).pax("path", deep + "/file"));
+        tar.add(Tar.file("names/" + "twice", bytes(random, 9000)));
+        tar.add(Tar.file("names/" + "twice", bytes(random, 8000)).mode(0400));
+        compareWithTar(tar.bytes());
+    }
+
+    @Test
+    void sparseFilesOfAllFormatsReadAsTarUnpacksThem() throws Exception {
+        requireRoot();
+        Path source = Files.createDirectory(directory.resolve("source"));
+        Random random = new Random(2);
+        long[][] extents = {{0, 10}, {100_000, 5000}, {1 << 20, 1}, {30_000_000L, 70_000}};
+        try (var file = new java.io.RandomAccessFile(source.resolve("scattered").toFile(), "rw")) {
+            for (long[] extent : extents) {
+                file.seek(extent[0]);
+                file.write(bytes(random, (int) extent[1]));
+            }
+            file.setLength(40_000_123L);
+        }
+        try (var file = new java.io.RandomAccessFile(source.resolve("one-hole").toFile(), "rw")) {
+            file.setLength(12345);
+        }
+        for (List<String> format : List.of(
+                List.of("--format=gnu"),
+                List.of("--format=pax", "--sparse-version=0.0"),
+                List.of("--format=pax", "--sparse-version=0.1"),
+                List.of("--format=pax", "--sparse-version=1.0"))) {
+            Path tar = directory.resolve("sparse.tar");
+            List<String> command = new ArrayList<>(List.of("tar", "--sparse", "-C", source.toString()));
+            command.addAll(format);
+            command.addAll(List.of("-cf", tar.toString(), "scattered", "one-hole"));
+            run(command.toArray(String[]::new));
+            assertThat(Files.size(tar)).isLessThan(1 << 20);
+            compareWithTar(Files.readAllBytes(tar));
+            unmount();
+            mounts.clear();
+        }
+    }
+
+    @Test
+    void aDirectoryOfAHundredThousandNamesIsWhole() throws Exception {
+        requireRoot();
+        Random random = new Random(3);
+        Tar tar = new Tar();
+        TreeSet<String> names = new TreeSet<>();
+        while (names.size() < 100_000) {
+            names.add(
+                    "n" + Long.toString(random.nextLong() >>> random.nextInt(60), 36) + "x".repeat(random.nextInt(30)));
+        }
+        for (String name : names) {
+            tar.add(Tar.file("d/" + name, new byte[random.nextInt(4)]));
+        }
+        Path mount = mountTree(index(Tar.gzip(tar.bytes()), null));
+        try (Stream<Path> files = Files.list(mount.resolve("d"))) {
+            assertThat(files.map(file -> file.getFileName().toString()).sorted())
+                    .containsExactlyElementsOf(names);
+        }
+        for (String name : names) {
+            assertThat(Files.exists(mount.resolve("d").resolve(name))).isTrue();
+        }
+        assertThat(Files.exists(mount.resolve("d/absent"))).isFalse();
+    }
+
+    @Test
+    void whiteoutsHideWhatLowerLayersHave() throws Exception {
+        requireRoot();
+        Tar lower = new Tar();
+        for (String name : List.of("kept", "hidden", "opaque/a", "opaque/b", "swapped/a", "file", "whole/a")) {
+            lower.add(Tar.file(name, bytes(new Random(4), 5000)));
+        }
+        Tar upper = new Tar()
+                .add(Tar.file(".wh.hidden", new byte[0]))
+                .add(Tar.directory("opaque"))
+                .add(Tar.file("opaque/c", new byte[10]))
+                .add(Tar.file("opaque/.wh..wh..opq", new byte[0]))
+                .add(Tar.file(".wh.swapped", new byte[0]))
+                .add(Tar.file("swapped/b", new byte[10]))
+                .add(Tar.file(".wh.whole", new byte[0]))
+                .add(Tar.file(".wh..wh.plnk", new byte[0]))
+                .add(Tar.file(".wh.file", new byte[0]))
+                .add(Tar.file("file", new byte[7]))
+                .add(Tar.file("forged", new byte[10])
+                        .xattr("trusted.overlay.redirect", "/kept".getBytes(StandardCharsets.UTF_8))
+                        .xattr("trusted.overlay.metacopy", new byte[0]));
+        Path objects = Files.createDirectory(directory.resolve("objects"));
+        Path low = mountTree(index(lower.bytes(), new Directory(objects)));
+        Path high = mountTree(index(upper.bytes(), new Directory(objects)));
+        Path merged = overlay(high + ":" + low, objects);
+        try (Stream<Path> files = Files.walk(merged)) {
+            assertThat(files.map(file -> merged.relativize(file).toString()).sorted())
+                    .containsExactly("", "file", "forged", "kept", "opaque", "opaque/c", "swapped", "swapped/b");
+        }
+        assertThat(merged.resolve("file")).hasSize(7);
+        assertThat(merged.resolve("forged")).hasBinaryContent(new byte[10]);
+        assertThat(merged.resolve("kept")).hasBinaryContent(bytes(new Random(4), 5000));
+    }
+
+    /** Compares attributes in the tree, and all that a tar can tell in an overlay of the tree and its objects. */
+    private void compareWithTar(byte[] tar) throws Exception {
+        requireRoot();
+        Path unpacked = Files.createTempDirectory(directory, "unpacked");
+        Files.setPosixFilePermissions(unpacked, PosixFilePermissions.fromString("rwxr-xr-x"));
+        Path archive = directory.resolve("layer.tar");
+        Files.write(archive, tar);
+        run(
+                "tar",
+                "-C",
+                unpacked.toString(),
+                "--xattrs",
+                "--xattrs-include=*",
+                "--numeric-owner",
+                "--same-owner",
+                "-xpf",
+                archive.toString());
+        Path objects = Files.createTempDirectory(directory, "objects");
+        Path tree = mountTree(index(Tar.gzip(tar), new Directory(objects)));
+        assertThat(attributes(tree)).isEqualTo(attributes(unpacked));
+        Path merged = overlay(tree.toString(), objects);
+        assertThat(entries(merged)).isEqualTo(entries(unpacked));
+    }
+
+    private static Map<String, String> attributes(Path root) throws IOException {
+        Map<String, String> all = new TreeMap<>();
+        try (Stream<Path> files = Files.walk(root)) {
+            for (Path file : (Iterable<Path>) files::iterator) {
+                Map<String, Object> of = Files.readAttributes(
+                        file, "unix:mode,uid,gid,rdev,nlink,size,lastModifiedTime", LinkOption.NOFOLLOW_LINKS);
+                Map<String, Object> attributes = new TreeMap<>(of);
+                if (Files.isDirectory(file, LinkOption.NOFOLLOW_LINKS)) {
+                    // Every file system has its own idea of a directory's size.
+                    attributes.remove("size");
+                }
+                String name = root.relativize(file).toString();
+                // What a layer has no entry for gets the moment of unpacking, and in a tree 1970.
+                if (IMPLIED.contains(name) || name.endsWith("deep") || name.matches("deep/.*d\\d+")) {
+                    attributes.remove("lastModifiedTime");
+                }
+                all.put(name, attributes.toString());
+            }
+        }
+        return all;
+    }
+
+    /** What GNU tar reads from a directory, by name. */
+    private Map<String, String> entries(Path root) throws Exception {
+        Path archive = Files.createTempFile(directory, "read", ".tar");
+        run(
+                "tar",
+                "-C",
+                root.toString(),
+                "--format=pax",
+                "--pax-option=delete=atime,delete=ctime",
+                "--xattrs",
+                "--xattrs-include=*",
+                "--numeric-owner",
+                "--sort=name",
+                "-cf",
+                archive.toString(),
+                ".");
+        Map<String, String> entries = new TreeMap<>();
+        Path idx = directory.resolve("none.idx");
+        Pipe pipe = new Pipe();
+        byte[] bytes = Files.readAllBytes(archive);
+        try (NewFile file = new NewFile(idx);
+                IndexFile index = new IndexFile(file.channel());
+                InputStream in = new ByteArrayInputStream(bytes);
+                BlobReader blob = new BlobReader(in, pipe, ProgressListener.NONE, LayerIndexer.SPAN)) {
+            Thread reader = Thread.ofVirtual().start(() -> {
+                try {
+                    blob.run();
+                } catch (IOException e) {
+                    pipe.breakOff();
+                }
+            });
+            TarReader tar = new TarReader(new TarStream(pipe, index));
+            for (TarEntry entry = tar.next(); entry != null; entry = tar.next()) {
+                var sha256 = Sha256.digest();
+                tar.body(entry, sha256::update);
+                Map<String, String> xattrs = new TreeMap<>();
+                entry.xattrs()
+                        .forEach(
+                                (name, value) -> xattrs.put(name, HexFormat.of().formatHex(value)));
+                entries.put(
+                        entry.path(),
+                        String.join(
+                                " ",
+                                String.valueOf(entry.type()),
+                                entry.link(),
+                                Long.toString(entry.size()),
+                                Integer.toOctalString(entry.mode()),
+                                Integer.toUnsignedString(entry.uid()),
+                                Integer.toUnsignedString(entry.gid()),
+                                Integer.toString(entry.major()),
+                                Integer.toString(entry.minor()),
+                                xattrs.toString(),
+                                HexFormat.of().formatHex(sha256.digest())));
+            }
+            reader.join();
+        }
+        Files.delete(archive);
+        return entries;
+    }
+
+    private IndexedLayer index(byte[] blob, @Nullable ObjectSink sink) throws Exception {
+        Path own = Files.createTempDirectory(directory, "layer");
+        IndexedLayer layer = LayerIndexer.index(
+                new ByteArrayInputStream(blob),
+                Tar.digest(blob),
+                null,
+                own.resolve("idx"),
+                own.resolve("erofs"),
+                sink,
+                ProgressListener.NONE);
+        Fsck.check(layer.tree());
+        return layer;
+    }
+
+    private Path mountTree(IndexedLayer layer) throws Exception {
+        Path mount = Files.createTempDirectory(directory, "tree");
+        run("mount", "-t", "erofs", "-o", "ro", layer.tree().toString(), mount.toString());
+        mounts.add(mount);
+        return mount;
+    }
+
+    private Path overlay(String trees, Path objects) throws Exception {
+        Path base = Files.createTempDirectory(directory, "overlay");
+        // The upper layer has to be on a file system that can hold trusted xattrs.
+        run("mount", "-t", "tmpfs", "none", base.toString());
+        mounts.add(base);
+        Path upper = Files.createDirectory(base.resolve("upper"));
+        // Of the root itself overlayfs shows what the upper layer has.
+        Path top = Path.of(trees.split(":", 2)[0]);
+        Files.setPosixFilePermissions(upper, Files.getPosixFilePermissions(top));
+        Path work = Files.createDirectory(base.resolve("work"));
+        Path merged = Files.createDirectory(base.resolve("merged"));
+        run(
+                "mount",
+                "-t",
+                "overlay",
+                "overlay",
+                "-o",
+                "lowerdir=" + trees + "::" + objects + ",upperdir=" + upper + ",workdir=" + work
+                        + ",metacopy=on,redirect_dir=on",
+                merged.toString());
+        mounts.add(merged);
+        return merged;
+    }
+
+    private static void requireRoot() {
+        assumeTrue(Integer.valueOf(0).equals(uid()), "mounting needs root; run the tests as root to compare with tar");
+    }
+
+    private static @Nullable Object uid() {
+        try {
+            return Files.getAttribute(Path.of("/proc/self"), "unix:uid");
+        } catch (IOException e) {
+            return null;
+        }
+    }
+
+    private static void run(String... command) throws IOException, InterruptedException {
+        Process process = new ProcessBuilder(command).redirectErrorStream(true).start();
+        String output = new String(process.getInputStream().readAllBytes(), StandardCharsets.UTF_8);
+        assertThat(process.waitFor())
+                .as(Arrays.toString(command) + ": " + output)
+                .isZero();
+    }
+
+    private static byte[] bytes(Random random, int length) {
+        byte[] bytes = new byte[length];
+        random.nextBytes(bytes);
+        return bytes;
+    }
+
+    /** Keeps objects in a directory, laid out as a tier. */
+    private record Directory(Path root) implements ObjectSink {
+        @Override
+        public Writer begin(long size) throws IOException {
+            Path file = Files.createTempFile(root, "new", "");
+            OutputStream out = Files.newOutputStream(file);
+            return new Writer() {
+                @Override
+                public void write(ByteBuffer piece) throws IOException {
+                    byte[] copy = new byte[piece.remaining()];
+                    piece.get(copy);
+                    out.write(copy);
+                }
+
+                @Override
+                public void complete(ObjectName name) throws IOException {
+                    out.close();
+                    Path target = root.resolve(name.path());
+                    Files.createDirectories(target.getParent());
+                    Files.move(file, target, java.nio.file.StandardCopyOption.REPLACE_EXISTING);
+                }
+
+                @Override
+                public void abort() {
+                    throw new AssertionError("an object was aborted");
+                }
+            };
+        }
+    }
+}
