@@ -1,0 +1,228 @@
+package dev.coldstart.snapshotter.layer;
+
+import static org.assertj.core.api.Assertions.assertThat;
+
+import com.code_intelligence.jazzer.junit.FuzzTest;
+import java.io.ByteArrayInputStream;
+import java.io.IOException;
+import java.nio.ByteBuffer;
+import java.nio.ByteOrder;
+import java.nio.charset.StandardCharsets;
+import java.nio.file.Files;
+import java.nio.file.Path;
+import java.util.Arrays;
+import java.util.List;
+import java.util.Locale;
+import java.util.Random;
+import java.util.stream.Stream;
+import java.util.zip.CRC32C;
+import org.junit.jupiter.api.Test;
+import org.junit.jupiter.api.io.TempDir;
+
+/** Whatever bytes come: a sound result or a {@link LayerException}, and nothing left behind. */
+final class HostileInputFuzzTest {
+    @TempDir
+    Path directory;
+
+    @FuzzTest(maxDuration = "2m")
+    void anyBytesAsALayer(byte[] bytes) throws Exception {
+        layer(bytes, Arrays.hashCode(bytes) % 16 == 0);
+    }
+
+    @FuzzTest(maxDuration = "2m")
+    void anyBytesAsATarWithRightChecksums(byte[] bytes) throws Exception {
+        layer(withChecksums(bytes), Arrays.hashCode(bytes) % 16 == 0);
+    }
+
+    @FuzzTest(maxDuration = "2m")
+    void anyBytesAsAnIndexWithRightChecksums(byte[] bytes) throws Exception {
+        index(withIndexChecksums(bytes.clone()));
+    }
+
+    @Test
+    void mutatedTarsGiveASoundTreeOrNone() throws Exception {
+        byte[] sound = tar();
+        Random random = new Random(1);
+        int refused = 0;
+        for (int i = 0; i < 300; i++) {
+            byte[] mutant = mutate(random, sound);
+            if (i % 10 != 0) {
+                mutant = withChecksums(mutant);
+            }
+            refused += layer(i % 2 == 0 ? mutant : Tar.gzip(mutant), true) ? 0 : 1;
+        }
+        assertThat(refused).isBetween(30, 270);
+    }
+
+    @Test
+    void mutatedGzipsAreRefused() throws Exception {
+        byte[] sound = Tar.gzip(tar());
+        Random random = new Random(2);
+        for (int i = 0; i < 150; i++) {
+            layer(mutate(random, sound), true);
+        }
+    }
+
+    @Test
+    void mutatedIndexesAreRefusedOrHarmless() throws Exception {
+        Path idx = directory.resolve("sound.idx");
+        byte[] tar = tar();
+        LayerIndexer.index(
+                new ByteArrayInputStream(Tar.gzip(tar)),
+                Tar.digest(Tar.gzip(tar)),
+                null,
+                idx,
+                directory.resolve("sound.erofs"),
+                null,
+                ProgressListener.NONE);
+        byte[] sound = Files.readAllBytes(idx);
+        Files.delete(idx);
+        Files.delete(directory.resolve("sound.erofs"));
+        Random random = new Random(3);
+        for (int i = 0; i < 1000; i++) {
+            byte[] mutant = mutate(random, sound);
+            index(i % 10 == 0 ? mutant : withIndexChecksums(mutant));
+        }
+    }
+
+    /** Returns whether it was taken. */
+    private boolean layer(byte[] blob, boolean check) throws Exception {
+        Path idx = directory.resolve("fuzz.idx");
+        Path tree = directory.resolve("fuzz.erofs");
+        boolean taken = true;
+        try {
+            LayerIndexer.index(
+                    new ByteArrayInputStream(blob), Tar.digest(blob), null, idx, tree, null, ProgressListener.NONE);
+            index(Files.readAllBytes(idx));
+            if (check) {
+                Fsck.check(tree);
+            }
+        } catch (LayerException e) {
+            taken = false;
+        }
+        Files.deleteIfExists(idx);
+        Files.deleteIfExists(tree);
+        try (Stream<Path> left = Files.list(directory)) {
+            assertThat(left).isEmpty();
+        }
+        return taken;
+    }
+
+    private void index(byte[] bytes) throws IOException {
+        Path path = directory.resolve("mutant.idx");
+        Files.write(path, bytes);
+        try (LayerIndex index = LayerIndex.open(path);
+                SpanInflater inflater = new SpanInflater()) {
+            for (int row = 0; row < index.objectCount(); row++) {
+                assertThat(index.find(index.objectName(row))).isEqualTo(row);
+                assertThat(index.objectOffset(index.byOffset(row))).isNotNegative();
+            }
+            for (int span = 0; span < Math.min(index.spanCount(), 10); span++) {
+                assertThat(index.spanAt(index.spanStart(span))).isEqualTo(span);
+                assertThat(index.firstObjectIn(span)).isBetween(0, index.objectCount());
+                long range = index.spanBlobEnd(span) - index.spanBlobStart(span);
+                if (range < 1 << 20) {
+                    try {
+                        inflater.inflate(index, span, ByteBuffer.allocate((int) range), ByteBuffer.allocate((int)
+                                (index.spanEnd(span) - index.spanStart(span))));
+                    } catch (LayerException e) {
+                        assertThat(e).hasMessageContaining("span " + span);
+                    }
+                }
+            }
+        } catch (LayerException e) {
+            assertThat(e).hasMessageContaining("mutant.idx");
+        } finally {
+            Files.delete(path);
+        }
+    }
+
+    private static byte[] mutate(Random random, byte[] sound) {
+        byte[] mutant = sound.clone();
+        for (int i = random.nextInt(4); i >= 0; i--) {
+            int at = random.nextInt(mutant.length);
+            switch (random.nextInt(6)) {
+                case 0 -> mutant[at] ^= (byte) (1 << random.nextInt(8));
+                case 1 -> mutant[at] = (byte) random.nextInt(256);
+                case 2 -> mutant[at] = (byte) "0179/.=\n \0xLS".charAt(random.nextInt(13));
+                case 3 -> {
+                    int length = Math.min(1 + random.nextInt(12), mutant.length - at);
+                    Arrays.fill(mutant, at, at + length, (byte) random.nextInt(256));
+                }
+                case 4 -> {
+                    int record = at / TarReader.RECORD * TarReader.RECORD;
+                    int other = random.nextInt(mutant.length) / TarReader.RECORD * TarReader.RECORD;
+                    int length = Math.min(TarReader.RECORD, mutant.length - Math.max(record, other));
+                    System.arraycopy(sound, other, mutant, record, length);
+                }
+                default -> mutant = random.nextInt(8) == 0 ? Arrays.copyOf(mutant, Math.max(at, 1)) : mutant;
+            }
+        }
+        return mutant;
+    }
+
+    private static byte[] withChecksums(byte[] bytes) {
+        byte[] tar = bytes.clone();
+        for (int at = 0; at + TarReader.RECORD <= tar.length; at += TarReader.RECORD) {
+            if (tar[at + 257] != 'u' || tar[at + 258] != 's') {
+                continue;
+            }
+            Arrays.fill(tar, at + 148, at + 156, (byte) ' ');
+            int sum = 0;
+            for (int i = at; i < at + TarReader.RECORD; i++) {
+                sum += tar[i] & 0xff;
+            }
+            byte[] digits = String.format(Locale.ROOT, "%06o\0", sum).getBytes(StandardCharsets.US_ASCII);
+            System.arraycopy(digits, 0, tar, at + 148, digits.length);
+        }
+        return tar;
+    }
+
+    private static byte[] withIndexChecksums(byte[] bytes) {
+        if (bytes.length < LayerIndex.HEADER) {
+            return bytes;
+        }
+        ByteBuffer index = ByteBuffer.wrap(bytes).order(ByteOrder.LITTLE_ENDIAN);
+        index.putLong(0, LayerIndex.MAGIC).putInt(8, LayerIndex.VERSION);
+        long tables = index.getLong(104);
+        if (tables >= LayerIndex.HEADER && tables <= bytes.length) {
+            index.putInt(112, LayerIndex.checksum(index, (int) tables, bytes.length - (int) tables));
+        }
+        CRC32C crc = new CRC32C();
+        crc.update(bytes, 0, LayerIndex.HEADER - 4);
+        index.putInt(LayerIndex.HEADER - 4, (int) crc.getValue());
+        return bytes;
+    }
+
+    private static byte[] tar() {
+        Random random = new Random(4);
+        byte[] body = new byte[3000];
+        random.nextBytes(body);
+        Tar tar = new Tar()
+                .add(Tar.directory("a"))
+                .add(Tar.file("a/small", "hello".getBytes(StandardCharsets.UTF_8)))
+                .add(Tar.file("a/object", body).xattr("user.x", body))
+                .add(Tar.of("a/link", '2').link("../b"))
+                .add(Tar.of("b", '2').link("a"))
+                .add(Tar.file("b/through-a-link", body))
+                .add(Tar.of("c/hard", '1').link("a/object"))
+                .add(Tar.of("null", '3').device(1, 3))
+                .add(Tar.file("a/.wh.gone", new byte[0]))
+                .add(Tar.file("c/.wh..wh..opq", new byte[0]))
+                .add(Tar.file("x", body).pax("path", "long/".repeat(50) + "name"))
+                .add(Tar.file(
+                                "s",
+                                "2\n0\n5\n90000\n5\n"
+                                        .concat("\0".repeat(498))
+                                        .concat("0123456789")
+                                        .getBytes(StandardCharsets.US_ASCII))
+                        .pax("GNU.sparse.major", "1")
+                        .pax("GNU.sparse.minor", "0")
+                        .pax("GNU.sparse.name", "sparse")
+                        .pax("GNU.sparse.realsize", "100000"));
+        for (String name : List.of("d/1", "d/2", "d/3", "d/1")) {
+            tar.add(Tar.file(name, Arrays.copyOf(body, random.nextInt(2500))));
+        }
+        return tar.bytes();
+    }
+}
