@@ -327,6 +327,7 @@ public final class LayerIndex implements AutoCloseable {
 
     private void checkSpans(Path path) throws LayerException {
         require((spans == 0) == (uncompressedSize == 0), path, "its spans do not cover the tar");
+        require(gzip || blobSize == uncompressedSize, path, "its plain tar has two sizes");
         long blobOffset = 0;
         for (int i = 0; i < spans; i++) {
             int at = span(i);

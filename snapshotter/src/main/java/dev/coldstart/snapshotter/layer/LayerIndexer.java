@@ -34,11 +34,19 @@ import org.jspecify.annotations.Nullable;
  * layer itself is never taken over, nor are attributes in namespaces that EROFS does not have.
  */
 public final class LayerIndexer {
-    /** About how many uncompressed bytes a span has. */
+    /**
+     * About how many uncompressed bytes a span has. Half of it costs an index twice as large (measured on a Debian root:
+     * 3.0 % of the tar with 512 KiB, 1.5 % with 1 MiB, 0.8 % with 2 MiB), twice of it doubles what one read has to fetch
+     * and inflate (2.9 ms with 1 MiB).
+     */
     public static final int SPAN = 1 << 20;
 
-    /** Files of at most so many bytes are in the tree instead of being objects. */
-    public static final int INLINE = 2 << 10;
+    /**
+     * Files of at most so many bytes are in the tree instead of being objects. One block: on disk it takes no more than an
+     * object would, and it spares every such file (of 101,000 small ones 72 %, of a Debian root's 63 %) a lookup in the
+     * tiers, an open through FUSE when it is not here, and a row in the index.
+     */
+    public static final int INLINE = 4 << 10;
 
     /** The most bytes that deflate data may refer back. */
     static final int WINDOW = 32 << 10;

@@ -1,6 +1,7 @@
 package dev.coldstart.snapshotter.layer;
 
 import static org.assertj.core.api.Assertions.assertThat;
+import static org.assertj.core.api.Assertions.assertThatThrownBy;
 
 import com.code_intelligence.jazzer.junit.FuzzTest;
 import java.io.ByteArrayInputStream;
@@ -83,6 +84,26 @@ final class HostileInputFuzzTest {
             byte[] mutant = mutate(random, sound);
             index(i % 10 == 0 ? mutant : withIndexChecksums(mutant));
         }
+    }
+
+    @Test
+    void aPlainTarWithTwoSizesIsRefused() throws Exception {
+        Path idx = directory.resolve("plain.idx");
+        byte[] tar = tar();
+        LayerIndexer.index(
+                new ByteArrayInputStream(tar),
+                Tar.digest(tar),
+                null,
+                idx,
+                directory.resolve("plain.erofs"),
+                null,
+                ProgressListener.NONE);
+        byte[] bytes = Files.readAllBytes(idx);
+        ByteBuffer.wrap(bytes).order(ByteOrder.LITTLE_ENDIAN).putLong(80, tar.length + 1L);
+        Files.write(idx, withIndexChecksums(bytes));
+        assertThatThrownBy(() -> LayerIndex.open(idx))
+                .isInstanceOf(LayerException.class)
+                .hasMessageContaining("two sizes");
     }
 
     /** Returns whether it was taken. */
@@ -196,7 +217,7 @@ final class HostileInputFuzzTest {
 
     private static byte[] tar() {
         Random random = new Random(4);
-        byte[] body = new byte[3000];
+        byte[] body = new byte[5000];
         random.nextBytes(body);
         Tar tar = new Tar()
                 .add(Tar.directory("a"))
@@ -221,7 +242,7 @@ final class HostileInputFuzzTest {
                         .pax("GNU.sparse.name", "sparse")
                         .pax("GNU.sparse.realsize", "100000"));
         for (String name : List.of("d/1", "d/2", "d/3", "d/1")) {
-            tar.add(Tar.file(name, Arrays.copyOf(body, random.nextInt(2500))));
+            tar.add(Tar.file(name, Arrays.copyOf(body, random.nextInt(5000))));
         }
         return tar.bytes();
     }

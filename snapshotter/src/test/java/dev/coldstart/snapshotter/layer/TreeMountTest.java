@@ -59,7 +59,10 @@ final class TreeMountTest {
                 .add(Tar.file("usr/huge-ids", bytes(random, 2049))
                         .pax("uid", "3000000000")
                         .pax("gid", "2999999999"))
+                .add(Tar.file("usr/tail", bytes(random, 4032)))
+                .add(Tar.file("usr/no-tail", bytes(random, 4033)))
                 .add(Tar.file("usr/block", bytes(random, 4096)))
+                .add(Tar.file("usr/least-object", bytes(random, 4097)))
                 .add(Tar.file("usr/large", bytes(random, 3_000_000)))
                 .add(Tar.file("usr/xattrs", bytes(random, 300))
                         .xattr("user.one", bytes(random, 3))
@@ -100,7 +103,7 @@ final class TreeMountTest {
     }
 
     @Test
-    void sparseFilesOfAllFormatsReadAsTarUnpacksThem() throws Exception {
+    void sparseFilesLongNamesAndLargeIdsOfAllFormatsAreAsTarUnpacksThem() throws Exception {
         requireRoot();
         Path source = Files.createDirectory(directory.resolve("source"));
         Random random = new Random(2);
@@ -115,6 +118,10 @@ final class TreeMountTest {
         try (var file = new java.io.RandomAccessFile(source.resolve("one-hole").toFile(), "rw")) {
             file.setLength(12345);
         }
+        Path named = Files.write(source.resolve("n".repeat(180)), bytes(random, 10_000));
+        Files.setAttribute(named, "unix:uid", 2_100_000_000);
+        Files.createSymbolicLink(source.resolve("l".repeat(150)), Path.of("t".repeat(200)));
+        Files.createLink(source.resolve("z".repeat(170)), named);
         for (List<String> format : List.of(
                 List.of("--format=gnu"),
                 List.of("--format=pax", "--sparse-version=0.0"),
@@ -123,7 +130,7 @@ final class TreeMountTest {
             Path tar = directory.resolve("sparse.tar");
             List<String> command = new ArrayList<>(List.of("tar", "--sparse", "-C", source.toString()));
             command.addAll(format);
-            command.addAll(List.of("-cf", tar.toString(), "scattered", "one-hole"));
+            command.addAll(List.of("-cf", tar.toString(), "."));
             run(command.toArray(String[]::new));
             assertThat(Files.size(tar)).isLessThan(1 << 20);
             compareWithTar(Files.readAllBytes(tar));

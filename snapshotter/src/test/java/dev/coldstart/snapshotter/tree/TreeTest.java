@@ -1,0 +1,131 @@
+package dev.coldstart.snapshotter.tree;
+
+import static org.assertj.core.api.Assertions.assertThat;
+import static org.assertj.core.api.Assertions.assertThatThrownBy;
+import static org.junit.jupiter.api.Assumptions.assumeTrue;
+
+import java.nio.channels.FileChannel;
+import java.nio.file.Files;
+import java.nio.file.LinkOption;
+import java.nio.file.Path;
+import java.nio.file.StandardOpenOption;
+import java.util.List;
+import java.util.Map;
+import org.junit.jupiter.api.Test;
+import org.junit.jupiter.api.io.TempDir;
+
+final class TreeTest {
+    private static final Attributes PLAIN = new Attributes(0644, 0, 0, 0, 0, List.of());
+    private static final Content DIRECTORY = new Content.Directory();
+
+    @TempDir
+    Path directory;
+
+    @Test
+    void filesOfAnySizeKeepTheirSize() throws Exception {
+        Map<String, Long> sizes = Map.of("a", 1L, "b", (1L << 20) + 1, "c", 5L << 30, "d", (1L << 44) + 5);
+        Tree tree = new Tree();
+        for (Map.Entry<String, Long> file : sizes.entrySet()) {
+            tree.put(file.getKey(), PLAIN, new Content.Redirect("/ab/" + "c".repeat(62), file.getValue()));
+        }
+        Path image = write(tree, "sizes");
+        assumeTrue(
+                Integer.valueOf(0).equals(Files.getAttribute(Path.of("/proc/self"), "unix:uid")),
+                "mounting needs root; run the tests as root");
+        Path mount = Files.createDirectory(directory.resolve("mount"));
+        run("mount", "-t", "erofs", "-o", "ro", image.toString(), mount.toString());
+        try {
+            for (Map.Entry<String, Long> file : sizes.entrySet()) {
+                assertThat(Files.size(mount.resolve(file.getKey()))).isEqualTo(file.getValue());
+            }
+        } finally {
+            run("umount", mount.toString());
+        }
+    }
+
+    @Test
+    void equalTreesGiveEqualBytes() throws Exception {
+        byte[][] images = new byte[2][];
+        for (int i = 0; i < 2; i++) {
+            Tree tree = new Tree();
+            for (int n = 0; n < 500; n++) {
+                int name = i == 0 ? n : 499 - n;
+                tree.put("d" + name % 10 + "/f" + name, PLAIN, new Content.Symlink("x".repeat(1 + name)));
+            }
+            images[i] = Files.readAllBytes(write(tree, "image" + i));
+        }
+        assertThat(images[0]).isEqualTo(images[1]);
+    }
+
+    @Test
+    void symbolicLinksOnTheWayAreFollowedWithinTheLayer() throws Exception {
+        Tree tree = new Tree();
+        tree.put("usr/lib", PLAIN, DIRECTORY);
+        tree.put("lib", PLAIN, new Content.Symlink("usr/lib"));
+        tree.put("up", PLAIN, new Content.Symlink("../../../usr"));
+        tree.put("absolute", PLAIN, new Content.Symlink("/usr/../usr"));
+        tree.put("lib/a", PLAIN, new Content.Fifo());
+        tree.put("up/lib/b", PLAIN, new Content.Fifo());
+        tree.put("absolute/lib/c", PLAIN, new Content.Fifo());
+        tree.link("usr/lib/d", "lib/a");
+        tree.link("usr/lib/e", "usr/lib/b");
+        // root, usr, lib, three links, three pipes
+        assertThat(tree.inodes()).isEqualTo(9);
+    }
+
+    @Test
+    void pathsThatNoLayerMayHaveAreRefused() throws Exception {
+        Tree tree = new Tree();
+        tree.put("file", PLAIN, new Content.Fifo());
+        tree.put("loop", PLAIN, new Content.Symlink("loop"));
+        for (String path :
+                List.of("..", "a/../b", "/../x", "file/x", "loop/x", "n".repeat(256), "a\0b", "a/".repeat(3000))) {
+            assertThatThrownBy(() -> tree.put(path, PLAIN, DIRECTORY))
+                    .as(Tree.printable(path))
+                    .isInstanceOf(TreeException.class);
+        }
+        assertThatThrownBy(() -> tree.put("/", PLAIN, new Content.Fifo())).isInstanceOf(TreeException.class);
+        assertThatThrownBy(() -> tree.link("x", "absent")).isInstanceOf(TreeException.class);
+        assertThatThrownBy(() -> tree.link("x", "/")).isInstanceOf(TreeException.class);
+        assertThatThrownBy(() -> tree.put("l", PLAIN, new Content.Symlink(""))).isInstanceOf(TreeException.class);
+    }
+
+    @Test
+    void aFileMayHaveManyNamesAndLoseThem() throws Exception {
+        Tree tree = new Tree();
+        tree.put("a/one", PLAIN, new Content.Fifo());
+        tree.link("two", "a/one");
+        tree.link("two", "a/one");
+        tree.link("three", "two");
+        tree.put("a", PLAIN, new Content.Fifo());
+        Path image = write(tree, "links");
+        assumeTrue(
+                Integer.valueOf(0).equals(Files.getAttribute(Path.of("/proc/self"), "unix:uid")),
+                "mounting needs root; run the tests as root");
+        Path mount = Files.createDirectory(directory.resolve("mount"));
+        run("mount", "-t", "erofs", "-o", "ro", image.toString(), mount.toString());
+        try {
+            assertThat(Files.getAttribute(mount.resolve("two"), "unix:nlink", LinkOption.NOFOLLOW_LINKS))
+                    .isEqualTo(2);
+            assertThat(Files.isSameFile(mount.resolve("two"), mount.resolve("three")))
+                    .isTrue();
+        } finally {
+            run("umount", mount.toString());
+        }
+    }
+
+    private Path write(Tree tree, String name) throws Exception {
+        Path image = directory.resolve(name);
+        try (TreeSpool spool = new TreeSpool(directory);
+                FileChannel file = FileChannel.open(
+                        image, StandardOpenOption.CREATE_NEW, StandardOpenOption.READ, StandardOpenOption.WRITE)) {
+            TreeWriter.write(tree, spool, new byte[16], file);
+        }
+        return image;
+    }
+
+    private static void run(String... command) throws Exception {
+        Process process = new ProcessBuilder(command).inheritIO().start();
+        assertThat(process.waitFor()).isZero();
+    }
+}
