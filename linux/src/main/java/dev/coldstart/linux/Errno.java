@@ -15,6 +15,7 @@ public final class Errno {
     public static final int EACCES = 13;
     public static final int EBUSY = 16;
     public static final int EEXIST = 17;
+    public static final int EXDEV = 18;
     public static final int ENODEV = 19;
     public static final int ENOTDIR = 20;
     public static final int EISDIR = 21;
@@ -49,6 +50,7 @@ public final class Errno {
             case EACCES -> "Permission denied (EACCES)";
             case EBUSY -> "Device or resource busy (EBUSY)";
             case EEXIST -> "File exists (EEXIST)";
+            case EXDEV -> "Cross-device link (EXDEV)";
             case ENODEV -> "No such device (ENODEV)";
             case ENOTDIR -> "Not a directory (ENOTDIR)";
             case EISDIR -> "Is a directory (EISDIR)";
