@@ -1,5 +1,6 @@
 package dev.coldstart.restore;
 
+import dev.coldstart.linux.FileAttributes;
 import dev.coldstart.linux.FileCopy;
 import dev.coldstart.linux.SpecialFile;
 import dev.coldstart.linux.Xattr;
@@ -29,7 +30,6 @@ final class LayerCopy extends SimpleFileVisitor<Path> {
     private static final int SOCKET = 0140000;
     private static final int SYMBOLIC_LINK = 0120000;
     private static final int REGULAR = 0100000;
-    private static final int PERMISSIONS = 07777;
 
     private final Path from;
     private final Path to;
@@ -111,21 +111,13 @@ final class LayerCopy extends SimpleFileVisitor<Path> {
         return ((Number) Objects.requireNonNull(inode.get(name))).intValue();
     }
 
-    /** In this order: a change of owner clears set-id bits and file capabilities, and everything changes the time. */
+    /** In this order: a change of owner clears file capabilities, and everything changes the time. */
     private static void attributes(Path file, Path copy, Map<String, Object> inode) throws IOException {
-        Files.setAttribute(copy, "unix:uid", number(inode, "uid"), LinkOption.NOFOLLOW_LINKS);
-        Files.setAttribute(copy, "unix:gid", number(inode, "gid"), LinkOption.NOFOLLOW_LINKS);
-        boolean link = (number(inode, "mode") & FILE_TYPE) == SYMBOLIC_LINK;
-        if (!link) {
-            Files.setAttribute(copy, "unix:mode", number(inode, "mode") & PERMISSIONS, LinkOption.NOFOLLOW_LINKS);
-        }
+        FileAttributes.own(copy, number(inode, "mode"), number(inode, "uid"), number(inode, "gid"));
         for (String name : Xattr.list(file)) {
             Xattr.set(copy, name, Xattr.get(file, name));
         }
-        Files.setAttribute(
-                copy,
-                "lastModifiedTime",
-                (FileTime) Objects.requireNonNull(inode.get("lastModifiedTime")),
-                LinkOption.NOFOLLOW_LINKS);
+        FileTime modified = (FileTime) Objects.requireNonNull(inode.get("lastModifiedTime"));
+        FileAttributes.touch(copy, modified.toInstant());
     }
 }
