@@ -68,6 +68,9 @@ public final class Checkpointer {
         }
         try (SnapshotDraft draft = store.draft()) {
             Map<String, String> environment = CriuConfig.write(draft.work());
+            // A first copy loads classes and links native calls; the container need not stand still for that.
+            LayerCopy.copy(draft.work(), draft.upper());
+            draft.discardUpper();
             Instant created = Instant.now();
             long upperBytes;
             long started = System.nanoTime();

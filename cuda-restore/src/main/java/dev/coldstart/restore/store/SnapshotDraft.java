@@ -37,6 +37,11 @@ public final class SnapshotDraft implements AutoCloseable {
         return directory.resolve(SnapshotStore.UPPER);
     }
 
+    /** Makes room for another writable layer. */
+    public void discardUpper() throws IOException {
+        SnapshotStore.delete(upper());
+    }
+
     /** A place for the work files of the dump, on the same file system; gone with {@link #commit}. */
     public Path work() {
         return directory.resolve(SnapshotStore.WORK);
