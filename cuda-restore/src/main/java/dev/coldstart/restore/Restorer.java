@@ -1,11 +1,12 @@
 package dev.coldstart.restore;
 
+import dev.coldstart.linux.Hostname;
 import dev.coldstart.linux.Loopback;
 import dev.coldstart.proto.criu.restore_stats_entry;
-import dev.coldstart.proto.v1.KeyField;
 import dev.coldstart.restore.criu.CriuConfig;
 import dev.coldstart.restore.criu.CriuLog;
 import dev.coldstart.restore.criu.CriuStats;
+import dev.coldstart.restore.key.ContainerSpec;
 import dev.coldstart.restore.store.StoredSnapshot;
 import java.io.IOException;
 import java.nio.file.DirectoryStream;
@@ -47,6 +48,7 @@ public final class Restorer {
             throws RestoreException, InterruptedException {
         long started = System.nanoTime();
         try {
+            ContainerSpec spec = ContainerSpec.read(bundle.resolve("config.json"));
             Path work = Files.createTempDirectory(bundle, "criu-restore-");
             try {
                 Map<String, String> environment = CriuConfig.write(work);
@@ -71,9 +73,7 @@ public final class Restorer {
                     throw failed(snapshot, bundle, work.resolve("restore.log"), result);
                 }
                 int pid = pid(pidFile);
-                if (ownNetwork(snapshot)) {
-                    loopback(id, pid);
-                }
+                identity(id, spec, pid);
                 Duration total = Duration.ofNanos(System.nanoTime() - started);
                 restore_stats_entry stats = stats(work.resolve("stats-restore"));
                 return new Restoration(
@@ -112,26 +112,24 @@ public final class Restorer {
         }
     }
 
-    private static boolean ownNetwork(StoredSnapshot snapshot) {
-        for (KeyField field : snapshot.manifest().getKey().getConditionsList()) {
-            if (field.getName().equals("namespaces")) {
-                return field.getValue().lines().anyMatch("network"::equals);
-            }
-        }
-        return false;
-    }
-
     /**
-     * runc sets {@code lo} up when it creates a network namespace, but not when it restores into a new one: it leaves
-     * all of the network to prestart hooks.
+     * What CRIU brings back as it was, but the new container has of its own: its host name; and what runc does only
+     * when it creates a network namespace, not when it restores into a new one: setting {@code lo} up. The process runs
+     * already, so a failure is no reason to start it anew.
      */
-    private static void loopback(String id, int pid) throws InterruptedException {
+    private static void identity(String id, ContainerSpec spec, int pid) throws InterruptedException {
+        Path namespaces = Path.of("/proc", Integer.toString(pid), "ns");
         try {
-            Loopback.up(Path.of("/proc/" + pid + "/ns/net"));
+            if (spec.owns("network")) {
+                Loopback.up(namespaces.resolve("net"));
+            }
+            if (spec.owns("uts") && !spec.hostname().isEmpty()) {
+                Hostname.set(namespaces.resolve("uts"), spec.hostname());
+            }
         } catch (IOException e) {
             LOG.log(
                     System.Logger.Level.WARNING,
-                    "Container {0} was restored without a loopback interface: {1}",
+                    "Container {0} was restored, but not all of its identity: {1}",
                     id,
                     e.getMessage());
         }

@@ -3,6 +3,7 @@ package dev.coldstart.restore;
 import static org.assertj.core.api.Assertions.assertThat;
 import static org.junit.jupiter.api.Assumptions.assumeTrue;
 
+import dev.coldstart.linux.Xattr;
 import java.io.IOException;
 import java.nio.charset.StandardCharsets;
 import java.nio.file.Path;
@@ -69,6 +70,38 @@ class LayerCopyTest {
             assertThat(Integer.parseInt(shell("du -sk copy/sparse | cut -f1").strip()))
                     .isLessThan(1024);
             assertThat(shell("test -e copy/sock && echo socket || true")).isEmpty();
+        } finally {
+            shell("umount root");
+        }
+    }
+
+    /** coldstart's own root file systems: a tree names files whose bytes lie in a data-only layer. */
+    @Test
+    void aCopiedLayerOverATreeOfObjectsShowsTheSameTree() throws Exception {
+        shell(
+                "mkdir -p lower/ab tree/dir up1 work1 up2 work2 root; printf object > lower/ab/1; cp lower/ab/1 lower/ab/2");
+        for (int object = 1; object <= 2; object++) {
+            Path file = directory.resolve("tree/dir/" + object);
+            shell("truncate -s 6 tree/dir/" + object);
+            Xattr.set(file, "trusted.overlay.metacopy", new byte[0]);
+            Xattr.set(file, "trusted.overlay.redirect", ("/ab/" + object).getBytes(StandardCharsets.US_ASCII));
+        }
+        String options = "workdir=work1,metacopy=on,redirect_dir=on root";
+        shell("mount -t overlay overlay -o lowerdir=tree::lower,upperdir=up1," + options);
+        String seen;
+        try {
+            shell("cd root; chmod 600 dir/1; mv dir/2 dir/3; chmod 640 dir/3; mv dir moved");
+            seen = listing();
+            LayerCopy.copy(directory.resolve("up1"), directory.resolve("copy"));
+        } finally {
+            shell("umount root");
+        }
+        shell("mount -t overlay overlay -o lowerdir=copy:tree::lower,upperdir=up2,"
+                + options.replace("work1", "work2"));
+        try {
+            assertThat(listing()).isEqualTo(seen).contains("./moved/3 f 640");
+            assertThat(shell("cat root/moved/1 root/moved/3; echo >> root/moved/3; wc -c < root/moved/3"))
+                    .isEqualTo("objectobject7\n");
         } finally {
             shell("umount root");
         }

@@ -18,7 +18,9 @@ class RestorerTest {
     Path directory;
 
     private Path bundle() throws Exception {
-        return Files.createDirectories(directory.resolve("new"));
+        Path bundle = Files.createDirectories(directory.resolve("new"));
+        Files.writeString(bundle.resolve("config.json"), "{\"process\":{\"args\":[\"serve\"]}}");
+        return bundle;
     }
 
     private List<String> inBundle() throws Exception {
@@ -49,7 +51,7 @@ class RestorerTest {
 
             assertThat(restoration.pid()).isEqualTo(4711);
         }
-        assertThat(inBundle()).containsExactly("init.pid");
+        assertThat(inBundle()).containsExactly("config.json", "init.pid");
     }
 
     @Test
@@ -63,7 +65,7 @@ class RestorerTest {
                     .hasMessage("The snapshot could not be restored: The container's mounts differ from the snapshot's:"
                             + " 12:/data has no counterpart.");
         }
-        assertThat(inBundle()).containsExactly("criu-restore.log");
+        assertThat(inBundle()).containsExactly("config.json", "criu-restore.log");
         assertThat(store.find(Snapshots.KEY)).isInstanceOf(Lookup.Refused.class);
     }
 

@@ -25,6 +25,7 @@ import java.util.TreeSet;
  * @param limits {@code RLIMIT_X=soft:hard}
  * @param seccomp hex SHA-256 of the filter, empty without one
  * @param security AppArmor profile and SELinux label
+ * @param hostname empty if it names none; a restored container gets its own, so it is not part of a key
  */
 public record ContainerSpec(
         List<String> args,
@@ -39,12 +40,18 @@ public record ContainerSpec(
         boolean noNewPrivileges,
         SortedSet<String> limits,
         String seccomp,
-        String security) {
+        String security,
+        String hostname) {
     /** containerd's specs have some 10 to 100 KiB. */
     private static final int MAX_BYTES = 4 << 20;
 
     /** The container's id, set by Docker, nerdctl and the CRI in each container. */
     private static final String HOSTNAME = "HOSTNAME=";
+
+    /** Whether the container gets a namespace of a type (as {@code config.json} names it) that no other one has. */
+    public boolean owns(String namespace) {
+        return namespaces.contains(namespace);
+    }
 
     public ContainerSpec {
         args = List.copyOf(args);
@@ -97,7 +104,8 @@ public record ContainerSpec(
                 flag(process.at("noNewPrivileges")),
                 limits(process.at("rlimits")),
                 seccomp(linux),
-                security(process));
+                security(process),
+                spec.at("hostname").text());
     }
 
     private static boolean flag(Json value) {

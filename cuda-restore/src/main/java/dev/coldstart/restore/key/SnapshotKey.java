@@ -108,21 +108,6 @@ public record SnapshotKey(List<Field> subject, List<Field> conditions) {
         return ContainerSpec.sha256(text.toString());
     }
 
-    /** The value of a condition; empty if there is no such. */
-    public String condition(String name) {
-        for (Field field : conditions) {
-            if (field.name().equals(name)) {
-                return field.value();
-            }
-        }
-        return "";
-    }
-
-    /** Whether a set-valued condition has an item. */
-    public boolean has(String name, String item) {
-        return items(condition(name)).contains(item);
-    }
-
     /** Why a snapshot with this key must not be restored where {@code live} holds: one sentence, or empty. */
     public Optional<String> mismatch(SnapshotKey live) {
         Map<String, String> stored = new HashMap<>();

@@ -7,12 +7,17 @@ import java.nio.charset.StandardCharsets;
 import java.nio.file.Path;
 import org.junit.jupiter.api.Test;
 
-class LoopbackTest {
+class HostnameTest {
     @Test
-    void theInterfaceOfANewNamespaceIsSetUp() throws Exception {
+    void anotherNamespacesHostNameAndLoopbackAreSet() throws Exception {
         assumeTrue(System.getProperty("user.name", "").equals("root"), "entering a network namespace needs root");
         Process inside = new ProcessBuilder(
-                        "unshare", "-n", "sh", "-c", "echo in; read line; grep 127.0.0.1 /proc/net/fib_trie")
+                        "unshare",
+                        "-n",
+                        "-u",
+                        "sh",
+                        "-c",
+                        "echo in; read line; hostname; grep 127.0.0.1 /proc/net/fib_trie")
                 .start();
         try (var in = inside.inputReader(StandardCharsets.US_ASCII);
                 var out = inside.outputWriter(StandardCharsets.US_ASCII)) {
@@ -20,8 +25,11 @@ class LoopbackTest {
 
             Loopback.up(Path.of("/proc/" + inside.pid() + "/ns/net"));
 
+            Hostname.set(Path.of("/proc/" + inside.pid() + "/ns/uts"), "restored-1");
+
             out.write("\n");
             out.flush();
+            assertThat(in.readLine()).isEqualTo("restored-1");
             assertThat(in.readLine()).contains("127.0.0.1");
         } finally {
             inside.destroyForcibly().waitFor();
