@@ -105,15 +105,7 @@ public final class CriuLog {
             new Known(
                     "(?i)tty: |Can't dump.*(?:pts|tty)", true, "A process uses a terminal from outside the container."),
             new Known(
-                    "(?i)unexpected task|task \\d+ in freezer|found process outside|no pid (?:in|for) .*freezer",
-                    false,
-                    "A process that was started by exec runs in the container; try again when it has ended."),
-            new Known(
-                    "(?i)cgroup[^\\n]*(?:fail|can't)|cg: (?:Fail|Can't)", true, "CRIU could not restore the cgroups."),
-            new Known(
-                    "cpu: .*(?:mismatch|missing|not supported)|Feature ",
-                    true,
-                    "The processor lacks features that the snapshot's process uses."));
+                    "(?i)cgroup[^\\n]*(?:fail|can't)|cg: (?:Fail|Can't)", true, "CRIU could not restore the cgroups."));
 
     private CriuLog() {}
 
