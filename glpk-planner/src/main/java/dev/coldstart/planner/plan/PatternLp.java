@@ -1,0 +1,287 @@
+package dev.coldstart.planner.plan;
+
+import dev.coldstart.planner.lp.LinearProgram;
+import dev.coldstart.planner.lp.LpException;
+import dev.coldstart.planner.lp.LpSolution;
+import java.time.Duration;
+import java.util.ArrayList;
+import java.util.Arrays;
+import java.util.HashMap;
+import java.util.HashSet;
+import java.util.List;
+import java.util.Map;
+import java.util.Set;
+import org.jspecify.annotations.Nullable;
+
+/**
+ * The pattern (Dantzig–Wolfe) programme, by column generation. A column is a {@link Pattern} on a class of nodes; the
+ * master chooses how many nodes get which, so that each function's starts are taken (or left to the registry):
+ *
+ * <pre>
+ * min  Σ cost(p)·w(p) + Σ registry(f)·q(f)
+ *      Σ serves(p,f)·w(p) + q(f) ≥ 1     for each function f       price u(f)
+ *      Σ w(p)                    = N(k)  for each class k          price v(k)
+ * </pre>
+ *
+ * <p>For any prices 0 ≤ u ≤ registry, Σ u + Σ N(k)·min{cost(p) − Σ u over what p serves} is a lower bound on every
+ * plan (Lagrange), whether or not the master is solved to its end. The prices that are asked for columns are pulled
+ * towards those of the best bound so far (Wentges' smoothing): raw ones jump in the first rounds.
+ *
+ * <p>A model that places shares of functions and bytes without patterns looks simpler and is wrong: it spreads the
+ * bytes of a function over all nodes and counts every start as if it found all of them.
+ *
+ * <p>Single-threaded, used once.
+ */
+final class PatternLp {
+    private static final double SMOOTHING = 0.6;
+    private static final double PRICING_GAP = 2e-4;
+    private static final int MAX_ROUNDS = 500;
+    /** Rounds of greedy columns between two that ask the solver, at first. */
+    private static final int GREEDY_ROUNDS = 4;
+
+    private final Instance instance;
+    private final SolverPool solvers;
+    private final List<Pattern> columns = new ArrayList<>();
+    private final Map<Integer, List<Pattern>> known = new HashMap<>();
+    private double bound;
+    private double[] boundPrices = {};
+    private int rounds;
+
+    /** @param startBound a lower bound on every plan that is known already */
+    PatternLp(Instance instance, SolverPool solvers, double startBound) {
+        this.instance = instance;
+        this.solvers = solvers;
+        bound = startBound;
+        for (NodeClass c : instance.classes()) {
+            add(Pattern.empty(c));
+        }
+    }
+
+    double bound() {
+        return bound;
+    }
+
+    int rounds() {
+        return rounds;
+    }
+
+    int columnCount() {
+        return columns.size();
+    }
+
+    /** Adds the patterns of a layout, each with the starts that go there and with all it could take. */
+    void addColumns(Layout layout) {
+        for (int n = 0; n < instance.nodes(); n++) {
+            Pattern p = layout.at(n);
+            addEverywhere(Packing.serving(p.of(), p.choice(), layout.rewards(n)));
+            addEverywhere(Packing.serving(p.of(), p.choice(), Packing.registryRewards(instance)));
+        }
+    }
+
+    private boolean add(Pattern pattern) {
+        List<Pattern> same = known.computeIfAbsent(pattern.identity(), k -> new ArrayList<>());
+        for (Pattern p : same) {
+            if (p.sameAs(pattern)) {
+                return false;
+            }
+        }
+        same.add(pattern);
+        columns.add(pattern);
+        return true;
+    }
+
+    private void addEverywhere(Pattern pattern) {
+        add(pattern);
+        for (NodeClass c : instance.classes()) {
+            Pattern there = c == pattern.of() ? null : pattern.on(c);
+            if (there != null) {
+                add(there);
+            }
+        }
+    }
+
+    private static final class Prices {
+        private final double[] rewards;
+        private final double[] perClass;
+        private final double objective;
+
+        Prices(double[] rewards, double[] perClass, double objective) {
+            this.rewards = rewards;
+            this.perClass = perClass;
+            this.objective = objective;
+        }
+
+        double reducedCost(Pattern p, int classIndex) {
+            return -Packing.value(p, rewards) - perClass[classIndex];
+        }
+    }
+
+    /**
+     * Generates columns until the bound is reached, nothing is left to gain, or time is up.
+     *
+     * @param target stop when the bound is at least this
+     * @param deadline a {@link System#nanoTime}
+     */
+    void generate(double target, long deadline) throws LpException, InterruptedException {
+        int greedyRounds = 0;
+        double smoothing = SMOOTHING;
+        while (rounds < MAX_ROUNDS && left(deadline).toMillis() > 5 && bound < target) {
+            rounds++;
+            Prices prices = master(left(deadline));
+            if (prices == null) {
+                return;
+            }
+            if (greedyRounds < GREEDY_ROUNDS && addGreedyColumns(prices)) {
+                greedyRounds++;
+                continue;
+            }
+            greedyRounds = 0;
+            double[] asked = smooth(prices.rewards, smoothing);
+            List<Pricing.Result> results = price(asked, deadline);
+            boolean exact = true;
+            boolean improved = false;
+            for (Pricing.Result result : results) {
+                exact &= result.exact();
+                improved |= offer(result.pattern(), prices);
+            }
+            if (bound >= prices.objective - 1e-7 * (1 + Math.abs(prices.objective))) {
+                return;
+            }
+            if (improved) {
+                smoothing = SMOOTHING;
+            } else if (smoothing > 0) {
+                // The smoothed prices found nothing: ask with the master's own.
+                smoothing = 0;
+            } else if (exact || !addGreedyColumns(prices)) {
+                return;
+            }
+        }
+    }
+
+    private double[] smooth(double[] rewards, double smoothing) {
+        if (boundPrices.length == 0) {
+            return rewards;
+        }
+        double[] asked = new double[rewards.length];
+        Arrays.setAll(asked, f -> smoothing * boundPrices[f] + (1 - smoothing) * rewards[f]);
+        return asked;
+    }
+
+    /** Asks the solver for each class's best pattern, and takes the bound that follows. */
+    private List<Pricing.Result> price(double[] rewards, long deadline) throws LpException, InterruptedException {
+        List<NodeClass> classes = instance.classes();
+        int turns = (classes.size() + solvers.size() - 1) / solvers.size();
+        Duration limit = left(deadline).dividedBy(turns);
+        List<SolverPool.Task<Pricing.Result>> tasks = new ArrayList<>();
+        for (NodeClass c : classes) {
+            tasks.add(solver -> Pricing.solve(solver, c, rewards, limit, PRICING_GAP));
+        }
+        List<Pricing.Result> results = solvers.callAll(tasks);
+        double lower = Arrays.stream(rewards).sum();
+        for (int k = 0; k < classes.size(); k++) {
+            lower +=
+                    classes.get(k).members().length * Math.min(0, results.get(k).bound());
+        }
+        if (lower > bound || boundPrices.length == 0) {
+            bound = Math.max(bound, lower);
+            boundPrices = rewards;
+        }
+        return results;
+    }
+
+    private boolean addGreedyColumns(Prices prices) {
+        boolean improved = false;
+        for (NodeClass c : instance.classes()) {
+            for (Packing.Rule rule : Packing.Rule.values()) {
+                improved |= offer(Packing.best(c, prices.rewards, rule), prices);
+            }
+        }
+        return improved;
+    }
+
+    /** Adds the pattern to every class on which the master would want it. */
+    private boolean offer(Pattern pattern, Prices prices) {
+        boolean improved = false;
+        for (int k = 0; k < instance.classes().size(); k++) {
+            NodeClass c = instance.classes().get(k);
+            Pattern there = c == pattern.of() ? pattern : pattern.on(c);
+            if (there != null && prices.reducedCost(there, k) < -1e-7 * (1 + Math.abs(prices.objective))) {
+                improved |= add(there);
+            }
+        }
+        return improved;
+    }
+
+    private LinearProgram program(boolean whole, int[] columnOf) {
+        LinearProgram.Builder program = new LinearProgram.Builder();
+        int functions = instance.functions();
+        for (int f = 0; f < functions; f++) {
+            int row = program.row(instance.starts(f) > 0 ? 1 : 0, Double.POSITIVE_INFINITY);
+            int left = program.column(
+                    instance.starts(f) * instance.unstagedSeconds(f), 0, Double.POSITIVE_INFINITY, false);
+            program.coefficient(row, left, 1);
+        }
+        Map<NodeClass, Integer> rowOf = new HashMap<>();
+        for (NodeClass c : instance.classes()) {
+            rowOf.put(c, program.row(c.members().length, c.members().length));
+        }
+        for (int i = 0; i < columns.size(); i++) {
+            Pattern p = columns.get(i);
+            columnOf[i] = program.column(p.cost(), 0, p.of().members().length, whole);
+            for (int f = p.serves().nextSetBit(0); f >= 0; f = p.serves().nextSetBit(f + 1)) {
+                program.coefficient(f, columnOf[i], 1);
+            }
+            Integer row = rowOf.get(p.of());
+            if (row != null) {
+                program.coefficient(row, columnOf[i], 1);
+            }
+        }
+        return program.build();
+    }
+
+    /** The master's prices; null when time did not suffice. */
+    private @Nullable Prices master(Duration limit) throws LpException, InterruptedException {
+        LinearProgram program = program(false, new int[columns.size()]);
+        LpSolution solution = solvers.call(solver -> solver.minimize(program, limit, 0));
+        if (solution.status() != LpSolution.Status.OPTIMAL) {
+            return null;
+        }
+        double[] rewards = new double[instance.functions()];
+        for (int f = 0; f < rewards.length; f++) {
+            // What the registry costs caps them; rounding may not leave that interval, or the bound would not hold.
+            double most = instance.starts(f) * instance.unstagedSeconds(f);
+            rewards[f] = Math.clamp(solution.rowDual(f), 0, most);
+        }
+        double[] perClass = new double[instance.classes().size()];
+        Arrays.setAll(perClass, k -> solution.rowDual(rewards.length + k));
+        return new Prices(rewards, perClass, solution.objective());
+    }
+
+    /** The best choice of whole columns that is found in the time; null when none is. */
+    @Nullable
+    Layout round(Duration limit, double gap) throws LpException, InterruptedException {
+        int[] columnOf = new int[columns.size()];
+        LinearProgram program = program(true, columnOf);
+        LpSolution solution = solvers.call(solver -> solver.minimize(program, limit, gap));
+        if (!solution.solved()) {
+            return null;
+        }
+        Pattern[] nodes = new Pattern[instance.nodes()];
+        Set<Integer> given = new HashSet<>();
+        for (int i = 0; i < columns.size(); i++) {
+            Pattern p = columns.get(i);
+            long copies = Math.round(solution.column(columnOf[i]));
+            for (int n : p.of().members()) {
+                if (copies > 0 && given.add(n)) {
+                    nodes[n] = p;
+                    copies--;
+                }
+            }
+        }
+        return given.size() == instance.nodes() ? Layout.of(instance, List.of(nodes)) : null;
+    }
+
+    private static Duration left(long deadline) {
+        return Duration.ofNanos(Math.max(0, deadline - System.nanoTime()));
+    }
+}
