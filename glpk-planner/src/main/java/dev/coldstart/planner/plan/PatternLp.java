@@ -33,11 +33,16 @@ import org.jspecify.annotations.Nullable;
  * <p>Single-threaded, used once.
  */
 final class PatternLp {
-    private static final double SMOOTHING = 0.6;
-    private static final double PRICING_GAP = 2e-4;
+    private static final double SMOOTHING = 0.7;
+    /** How well columns are priced: roughly while there are many to find, closely at the end. */
+    private static final double[] PRICING_GAPS = {0.03, 0.003, 2e-4};
+
     private static final int MAX_ROUNDS = 500;
-    /** Rounds of greedy columns between two that ask the solver, at first. */
-    private static final int GREEDY_ROUNDS = 4;
+    /** With more classes than this a pattern is not tried on the others: the columns would become too many. */
+    private static final int SHARING_CLASSES = 12;
+
+    private static final int PRICE_STEPS = 300;
+    private static final int STEPS_WITHOUT_PROGRESS = 12;
 
     private final Instance instance;
     private final SolverPool solvers;
@@ -92,7 +97,7 @@ final class PatternLp {
 
     private void addEverywhere(Pattern pattern) {
         add(pattern);
-        for (NodeClass c : instance.classes()) {
+        for (NodeClass c : instance.classes().size() > SHARING_CLASSES ? List.<NodeClass>of() : instance.classes()) {
             Pattern there = c == pattern.of() ? null : pattern.on(c);
             if (there != null) {
                 add(there);
@@ -123,21 +128,19 @@ final class PatternLp {
      * @param deadline a {@link System#nanoTime}
      */
     void generate(double target, long deadline) throws LpException, InterruptedException {
-        int greedyRounds = 0;
         double smoothing = SMOOTHING;
+        int closeness = 0;
         while (rounds < MAX_ROUNDS && left(deadline).toMillis() > 5 && bound < target) {
             rounds++;
             Prices prices = master(left(deadline));
             if (prices == null) {
                 return;
             }
-            if (greedyRounds < GREEDY_ROUNDS && addGreedyColumns(prices)) {
-                greedyRounds++;
+            double[] asked = smooth(prices.rewards, smoothing);
+            if (addGreedyColumns(asked, prices)) {
                 continue;
             }
-            greedyRounds = 0;
-            double[] asked = smooth(prices.rewards, smoothing);
-            List<Pricing.Result> results = price(asked, deadline);
+            List<Pricing.Result> results = price(asked, PRICING_GAPS[closeness], deadline);
             boolean exact = true;
             boolean improved = false;
             for (Pricing.Result result : results) {
@@ -152,7 +155,9 @@ final class PatternLp {
             } else if (smoothing > 0) {
                 // The smoothed prices found nothing: ask with the master's own.
                 smoothing = 0;
-            } else if (exact || !addGreedyColumns(prices)) {
+            } else if (closeness + 1 < PRICING_GAPS.length) {
+                closeness++;
+            } else if (exact || !addGreedyColumns(prices.rewards, prices)) {
                 return;
             }
         }
@@ -168,13 +173,14 @@ final class PatternLp {
     }
 
     /** Asks the solver for each class's best pattern, and takes the bound that follows. */
-    private List<Pricing.Result> price(double[] rewards, long deadline) throws LpException, InterruptedException {
+    private List<Pricing.Result> price(double[] rewards, double gap, long deadline)
+            throws LpException, InterruptedException {
         List<NodeClass> classes = instance.classes();
         int turns = (classes.size() + solvers.size() - 1) / solvers.size();
-        Duration limit = left(deadline).dividedBy(turns);
+        Duration limit = left(deadline).dividedBy(turns * 3L);
         List<SolverPool.Task<Pricing.Result>> tasks = new ArrayList<>();
         for (NodeClass c : classes) {
-            tasks.add(solver -> Pricing.solve(solver, c, rewards, limit, PRICING_GAP));
+            tasks.add(solver -> Pricing.solve(solver, c, rewards, limit, gap));
         }
         List<Pricing.Result> results = solvers.callAll(tasks);
         double lower = Arrays.stream(rewards).sum();
@@ -189,14 +195,81 @@ final class PatternLp {
         return results;
     }
 
-    private boolean addGreedyColumns(Prices prices) {
+    private boolean addGreedyColumns(double[] rewards, Prices prices) {
         boolean improved = false;
         for (NodeClass c : instance.classes()) {
             for (Packing.Rule rule : Packing.Rule.values()) {
-                improved |= offer(Packing.best(c, prices.rewards, rule), prices);
+                improved |= offer(Packing.best(c, rewards, rule), prices);
             }
         }
         return improved;
+    }
+
+    /**
+     * Finds prices to begin with, by steps along averaged subgradients of the Lagrangian with greedy patterns. The
+     * master's own prices are useless before it has seen hundreds of columns; these are close after a few dozen cheap
+     * steps. The patterns met on the way become columns, and the solver turns the prices into a bound.
+     *
+     * @param best the best layout known
+     * @param deadline when to stop stepping
+     * @param priceUntil when the solver must have priced the result
+     */
+    void startPrices(Layout best, long deadline, long priceUntil) throws LpException, InterruptedException {
+        int functions = instance.functions();
+        double cost = best.cost();
+        double[] most = Packing.registryRewards(instance);
+        double[] prices = new double[functions];
+        for (int f = 0; f < functions; f++) {
+            prices[f] = (most[f] + instance.starts(f) * best.bestSeconds(f, -1)) / 2;
+        }
+        double[] center = prices.clone();
+        double centerValue = Double.NEGATIVE_INFINITY;
+        double[] direction = new double[functions];
+        double step = 0.3;
+        int idle = 0;
+        for (int i = 0; i < PRICE_STEPS && left(deadline).toMillis() > 0; i++) {
+            double value = Arrays.stream(prices).sum();
+            double[] slope = new double[functions];
+            Arrays.fill(slope, 1);
+            for (NodeClass c : instance.classes()) {
+                Pattern pattern = Packing.best(c, prices, Packing.Rule.DENSITY);
+                int copies = c.members().length;
+                value -= copies * Packing.value(pattern, prices);
+                for (int f = pattern.serves().nextSetBit(0);
+                        f >= 0;
+                        f = pattern.serves().nextSetBit(f + 1)) {
+                    slope[f] -= copies;
+                }
+                add(pattern);
+            }
+            boolean progress = value > centerValue;
+            double weight = i == 0 ? 1 : 0.4;
+            double norm = 0;
+            for (int f = 0; f < functions; f++) {
+                direction[f] = (1 - weight) * direction[f] + weight * slope[f];
+                // Measured against what the function costs at most: prices differ by orders of magnitude.
+                norm += most[f] * direction[f] * direction[f];
+            }
+            if (progress) {
+                center = prices;
+                centerValue = value;
+                step = Math.min(1.5, step * 1.2);
+                idle = 0;
+            } else if (++idle % 3 == 0) {
+                step *= 0.7;
+            }
+            if (norm < 1e-12 || idle > STEPS_WITHOUT_PROGRESS) {
+                break;
+            }
+            double length = step * Math.max(cost - centerValue, 1e-3 * cost) / norm;
+            double[] next = new double[functions];
+            for (int f = 0; f < functions; f++) {
+                next[f] = Math.clamp(center[f] + length * most[f] * direction[f], 0, most[f]);
+            }
+            prices = next;
+        }
+        price(center, PRICING_GAPS[0], priceUntil);
+        System.out.printf("center %.2f bound %.2f cost %.2f%n", centerValue, bound, cost);
     }
 
     /** Adds the pattern to every class on which the master would want it. */
@@ -204,6 +277,9 @@ final class PatternLp {
         boolean improved = false;
         for (int k = 0; k < instance.classes().size(); k++) {
             NodeClass c = instance.classes().get(k);
+            if (c != pattern.of() && instance.classes().size() > SHARING_CLASSES) {
+                continue;
+            }
             Pattern there = c == pattern.of() ? pattern : pattern.on(c);
             if (there != null && prices.reducedCost(there, k) < -1e-7 * (1 + Math.abs(prices.objective))) {
                 improved |= add(there);

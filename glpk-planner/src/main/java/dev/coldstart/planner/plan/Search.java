@@ -29,7 +29,7 @@ final class Search {
     }
 
     Outcome run() throws InterruptedException {
-        Layout greedy = Greedy.plan(instance, start + (end - start) / 4);
+        Layout greedy = Greedy.plan(instance, at(0.2));
         take(greedy);
         double greedyCost = best.cost();
         String method = "pattern-lp";
@@ -55,7 +55,8 @@ final class Search {
     private void improve(Layout greedy) throws LpException, InterruptedException {
         lp.addColumns(greedy);
         lp.addColumns(Layout.asIs(instance));
-        lp.generate(target(), start + (end - start) * 6 / 10);
+        lp.startPrices(best, at(0.3), at(0.6));
+        lp.generate(target(), at(0.6));
         if (lp.bound() >= target()) {
             return;
         }
@@ -66,6 +67,11 @@ final class Search {
             take(rounded);
         }
         polish();
+    }
+
+    /** The moment when this share of the time is over. */
+    private long at(double share) {
+        return start + (long) (share * (end - start));
     }
 
     private double target() {
