@@ -16,10 +16,14 @@ import java.nio.file.Files;
 import java.nio.file.Path;
 import java.util.concurrent.TimeUnit;
 import java.util.function.Function;
+import java.util.logging.Level;
+import java.util.logging.Logger;
 
 /** A gRPC connection to a program on a unix socket, and what to tell the user when it fails. For one thread. */
 final class Connection implements AutoCloseable {
     private static final int MAX_ANSWER_BYTES = 64 << 20;
+    /** gRPC sets an option of TCP on every connection; netty warns each time that a unix socket has none. Held: weak. */
+    private static final Logger NETTY = Logger.getLogger("io.netty.bootstrap");
 
     private final String program;
     private final Path socket;
@@ -50,6 +54,7 @@ final class Connection implements AutoCloseable {
         } catch (IOException | IllegalArgumentException e) {
             throw new CliException(noAnswer(program, socket, e), e);
         }
+        NETTY.setLevel(Level.SEVERE);
         MultiThreadIoEventLoopGroup loop = new MultiThreadIoEventLoopGroup(1, NioIoHandler.newFactory());
         ManagedChannel channel = NettyChannelBuilder.forAddress(address)
                 .channelType(NioDomainSocketChannel.class)

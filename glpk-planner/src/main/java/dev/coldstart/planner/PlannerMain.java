@@ -18,7 +18,7 @@ public final class PlannerMain {
 
     private PlannerMain() {}
 
-    /** Exit status 0 after a signal, 1 when the service cannot start, 2 for wrong arguments. */
+    /** Exit status 143 after SIGTERM, 1 when the service cannot start, 2 for wrong arguments. */
     public static void main(String[] args) {
         Path config = PlannerConfig.DEFAULT_FILE;
         if (args.length == 2 && args[0].equals("--config")) {

@@ -16,10 +16,14 @@ import java.nio.file.attribute.PosixFilePermissions;
 import java.util.concurrent.ExecutorService;
 import java.util.concurrent.Executors;
 import java.util.concurrent.TimeUnit;
+import java.util.logging.Level;
+import java.util.logging.Logger;
 
 /** The gRPC server on a unix socket that only its owner may connect to. Thread-safe. */
 final class PlannerServer implements AutoCloseable {
     private static final int MAX_REQUEST_BYTES = 64 << 20;
+    /** gRPC sets an option of TCP on every connection; netty warns each time that a unix socket has none. Held: weak. */
+    private static final Logger NETTY = Logger.getLogger("io.netty.bootstrap");
 
     private final Server server;
     private final MultiThreadIoEventLoopGroup loop;
@@ -50,6 +54,7 @@ final class PlannerServer implements AutoCloseable {
         } catch (IOException e) {
             throw new IOException("Cannot create " + directory + ": " + e.getMessage() + " (is this root?).", e);
         }
+        NETTY.setLevel(Level.SEVERE);
         // Bound under another name, so that nobody finds it before its mode is set and a stale one is replaced at once.
         Path unfinished = directory.resolve("." + socket.getFileName() + ".new");
         MultiThreadIoEventLoopGroup loop = new MultiThreadIoEventLoopGroup(1, NioIoHandler.newFactory());

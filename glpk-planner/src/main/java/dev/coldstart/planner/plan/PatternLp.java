@@ -269,7 +269,6 @@ final class PatternLp {
             prices = next;
         }
         price(center, PRICING_GAPS[0], priceUntil);
-        System.out.printf("center %.2f bound %.2f cost %.2f%n", centerValue, bound, cost);
     }
 
     /** Adds the pattern to every class on which the master would want it. */
