@@ -75,6 +75,7 @@ class DemandFileTest {
     @Test
     void saysInOneSentenceWhereItIsWrong() {
         refused("x = = 1", "not TOML");
+        refused("x = " + "[".repeat(100_000), "Nesting is too deep");
         refused(FUNCTION, "the section [rates] is missing");
         refused(RATES, "there is no [[function]]");
         refused("horizon = 1\n" + RATES + FUNCTION, "unknown key 'horizon'");

@@ -3,6 +3,7 @@ package dev.coldstart.planner.plan;
 import java.util.ArrayList;
 import java.util.Arrays;
 import java.util.BitSet;
+import java.util.Collections;
 import java.util.Comparator;
 import java.util.List;
 import org.jspecify.annotations.Nullable;
@@ -13,6 +14,7 @@ import org.jspecify.annotations.Nullable;
  */
 final class Packing {
     private static final double EPSILON = 1e-9;
+    private static final Comparator<Candidate> BY_SCORE = Comparator.comparingDouble(c -> c.score);
 
     /** What decides which function is added next. */
     enum Rule {
@@ -26,10 +28,10 @@ final class Packing {
     private final Instance instance;
     private final double[] reward;
 
-    private @Nullable Option[] held;
-    private BitSet serves = new BitSet();
+    private final @Nullable Option[] held;
+    private final BitSet serves = new BitSet();
     /** Starts of the functions taken so far, by group. */
-    private double[] weight;
+    private final double[] weight;
 
     private long ramFree;
     private long diskFree;
@@ -158,33 +160,66 @@ final class Packing {
         return o == null ? 0 : starts * o.saved() - o.moveCost();
     }
 
-    /** Adds functions one by one while there is a gain. */
-    private void addFunctions(Rule rule) {
-        while (true) {
-            int bestFunction = -1;
-            double bestScore = 0;
-            @Nullable Option[] bestOptions = {};
-            for (int f = 0; f < instance.functions(); f++) {
-                if (serves.get(f) || instance.starts(f) <= 0) {
-                    continue;
-                }
-                for (boolean allowRam : new boolean[] {true, false}) {
-                    @Nullable Option[] options = new Option[instance.groupsOf(f).length];
-                    double score = tryAdd(f, allowRam, rule, options);
-                    if (score > bestScore) {
-                        bestFunction = f;
-                        bestScore = score;
-                        bestOptions = options;
-                    }
+    /** A function with the score it had when it was last looked at, and how its groups would be held. */
+    private final class Candidate {
+        private final int function;
+        private @Nullable Option[] options = {};
+        private double score;
+
+        Candidate(int function) {
+            this.function = function;
+        }
+
+        void look(Rule rule) {
+            score = 0;
+            for (int tier = 0; tier < 2; tier++) {
+                @Nullable Option[] chosen = new Option[instance.groupsOf(function).length];
+                double found = tryAdd(function, tier == 0, rule, chosen);
+                if (found > score) {
+                    score = found;
+                    options = chosen;
                 }
             }
-            if (bestFunction < 0) {
+        }
+    }
+
+    /**
+     * Adds functions one by one while there is a gain. Scores mostly fall as the node fills, so only the best is looked
+     * at again; those that share a group with a new one may rise, and are looked at again too.
+     */
+    private void addFunctions(Rule rule) {
+        List<Candidate> candidates = new ArrayList<>();
+        for (int f = 0; f < instance.functions(); f++) {
+            if (!serves.get(f) && instance.starts(f) > 0) {
+                Candidate c = new Candidate(f);
+                c.look(rule);
+                candidates.add(c);
+            }
+        }
+        while (true) {
+            Candidate best = candidates.isEmpty() ? null : Collections.max(candidates, BY_SCORE);
+            if (best == null || best.score <= 0) {
                 return;
             }
-            take(bestFunction);
-            int[] groups = instance.groupsOf(bestFunction);
+            double before = best.score;
+            best.look(rule);
+            if (best.score < before * 0.999) {
+                continue;
+            }
+            candidates.remove(best);
+            take(best.function);
+            int[] groups = instance.groupsOf(best.function);
+            BitSet again = new BitSet();
             for (int i = 0; i < groups.length; i++) {
-                hold(groups[i], bestOptions[i]);
+                hold(groups[i], best.options[i]);
+                for (int f : instance.usersOf(groups[i])) {
+                    again.set(f);
+                }
+            }
+            for (Candidate c : candidates) {
+                if (again.get(c.function)) {
+                    c.look(rule);
+                }
             }
         }
     }
@@ -248,25 +283,24 @@ final class Packing {
         for (int f = functions.nextSetBit(0); f >= 0; f = functions.nextSetBit(f + 1)) {
             take(f);
         }
-        record Candidate(int group, Option option, double density) {}
-        List<Candidate> ram = new ArrayList<>();
-        List<Candidate> disk = new ArrayList<>();
+        record Way(int group, Option option, double density) {}
+        List<Way> ram = new ArrayList<>();
+        List<Way> disk = new ArrayList<>();
         for (int g = 0; g < held.length; g++) {
             for (Option o : of.options(g)) {
                 double worth = worth(o, weight[g]);
                 if (weight[g] > 0 && worth > EPSILON) {
                     boolean inRam = o.ramBytes() > 0;
                     long bytes = inRam ? o.ramBytes() : o.diskBytes();
-                    (inRam ? ram : disk).add(new Candidate(g, o, worth / bytes));
+                    (inRam ? ram : disk).add(new Way(g, o, worth / bytes));
                 }
             }
         }
-        Comparator<Candidate> densest =
-                Comparator.comparingDouble(Candidate::density).reversed();
+        Comparator<Way> densest = Comparator.comparingDouble(Way::density).reversed();
         ram.sort(densest);
         disk.sort(densest);
-        for (List<Candidate> tier : List.of(ram, disk)) {
-            for (Candidate c : tier) {
+        for (List<Way> tier : List.of(ram, disk)) {
+            for (Way c : tier) {
                 Option o = c.option();
                 if (held[c.group()] == null && o.ramBytes() <= ramFree && o.diskBytes() <= diskFree) {
                     hold(c.group(), o);

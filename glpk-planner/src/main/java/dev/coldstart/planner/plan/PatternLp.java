@@ -6,6 +6,7 @@ import dev.coldstart.planner.lp.LpSolution;
 import java.time.Duration;
 import java.util.ArrayList;
 import java.util.Arrays;
+import java.util.Comparator;
 import java.util.HashMap;
 import java.util.HashSet;
 import java.util.List;
@@ -140,7 +141,8 @@ final class PatternLp {
             if (addGreedyColumns(asked, prices)) {
                 continue;
             }
-            List<Pricing.Result> results = price(asked, PRICING_GAPS[closeness], deadline);
+            List<Pricing.Result> results = price(
+                    asked, PRICING_GAPS[closeness], deadline - left(deadline).toNanos() / 2);
             boolean exact = true;
             boolean improved = false;
             for (Pricing.Result result : results) {
@@ -177,16 +179,18 @@ final class PatternLp {
             throws LpException, InterruptedException {
         List<NodeClass> classes = instance.classes();
         int turns = (classes.size() + solvers.size() - 1) / solvers.size();
-        Duration limit = left(deadline).dividedBy(turns * 3L);
+        Duration limit = left(deadline).dividedBy(turns);
         List<SolverPool.Task<Pricing.Result>> tasks = new ArrayList<>();
         for (NodeClass c : classes) {
             tasks.add(solver -> Pricing.solve(solver, c, rewards, limit, gap));
         }
         List<Pricing.Result> results = solvers.callAll(tasks);
+        List<Double> relaxed =
+                classes.parallelStream().map(c -> KnapsackBound.of(c, rewards)).toList();
         double lower = Arrays.stream(rewards).sum();
         for (int k = 0; k < classes.size(); k++) {
-            lower +=
-                    classes.get(k).members().length * Math.min(0, results.get(k).bound());
+            double least = Math.max(results.get(k).bound(), relaxed.get(k));
+            lower += classes.get(k).members().length * Math.min(0, least);
         }
         if (lower > bound || boundPrices.length == 0) {
             bound = Math.max(bound, lower);
@@ -197,9 +201,11 @@ final class PatternLp {
 
     private boolean addGreedyColumns(double[] rewards, Prices prices) {
         boolean improved = false;
-        for (NodeClass c : instance.classes()) {
-            for (Packing.Rule rule : Packing.Rule.values()) {
-                improved |= offer(Packing.best(c, rewards, rule), prices);
+        for (Packing.Rule rule : Packing.Rule.values()) {
+            for (Pattern pattern : instance.classes().parallelStream()
+                    .map(c -> Packing.best(c, rewards, rule))
+                    .toList()) {
+                improved |= offer(pattern, prices);
             }
         }
         return improved;
@@ -231,9 +237,11 @@ final class PatternLp {
             double value = Arrays.stream(prices).sum();
             double[] slope = new double[functions];
             Arrays.fill(slope, 1);
-            for (NodeClass c : instance.classes()) {
-                Pattern pattern = Packing.best(c, prices, Packing.Rule.DENSITY);
-                int copies = c.members().length;
+            double[] asked = prices;
+            for (Pattern pattern : instance.classes().parallelStream()
+                    .map(c -> Packing.best(c, asked, Packing.Rule.DENSITY))
+                    .toList()) {
+                int copies = pattern.of().members().length;
                 value -= copies * Packing.value(pattern, prices);
                 for (int f = pattern.serves().nextSetBit(0);
                         f >= 0;
@@ -330,6 +338,35 @@ final class PatternLp {
         double[] perClass = new double[instance.classes().size()];
         Arrays.setAll(perClass, k -> solution.rowDual(rewards.length + k));
         return new Prices(rewards, perClass, solution.objective());
+    }
+
+    /** The layout next to the master's fractional one: its heaviest columns; null when time did not suffice. */
+    @Nullable
+    Layout heaviest(Duration limit) throws LpException, InterruptedException {
+        int[] columnOf = new int[columns.size()];
+        LinearProgram program = program(false, columnOf);
+        LpSolution solution = solvers.call(solver -> solver.minimize(program, limit, 0));
+        if (!solution.solved()) {
+            return null;
+        }
+        Integer[] order = new Integer[columns.size()];
+        Arrays.setAll(order, i -> i);
+        double[] weight = new double[columns.size()];
+        Arrays.setAll(weight, i -> solution.column(columnOf[i]));
+        Arrays.sort(order, Comparator.comparingDouble((Integer i) -> weight[i]).reversed());
+        Pattern[] nodes = new Pattern[instance.nodes()];
+        Set<Integer> given = new HashSet<>();
+        for (int i : order) {
+            Pattern p = columns.get(i);
+            long copies = (long) Math.ceil(weight[i] - 0.5);
+            for (int n : p.of().members()) {
+                if ((copies > 0 || weight[i] == 0) && given.add(n)) {
+                    nodes[n] = p;
+                    copies--;
+                }
+            }
+        }
+        return given.size() == instance.nodes() ? Layout.of(instance, List.of(nodes)) : null;
     }
 
     /** The best choice of whole columns that is found in the time; null when none is. */

@@ -60,6 +60,14 @@ final class Search {
         if (lp.bound() >= target()) {
             return;
         }
+        Layout heaviest = lp.heaviest(Duration.ofNanos(Math.max(1, at(0.8) - System.nanoTime())));
+        if (heaviest != null) {
+            Greedy.improve(instance, heaviest, end);
+            take(heaviest);
+        }
+        if (lp.bound() >= target()) {
+            return;
+        }
         Duration half = Duration.ofNanos(Math.max(1, (end - System.nanoTime()) / 2));
         Layout rounded = lp.round(half, GOOD_ENOUGH / 2);
         if (rounded != null) {

@@ -43,6 +43,23 @@ class PlannerTest {
     }
 
     @Test
+    void theBoundWithoutASolverIsOneAndIsNotFarFromTheTruth() throws Exception {
+        Instance instance = Generated.fleet(5, 20, 8, 0.6);
+        Layout layout = Greedy.plan(instance, System.nanoTime() + 60_000_000_000L);
+        for (int n = 0; n < instance.nodes(); n++) {
+            NodeClass c = instance.classOf(n);
+            double[] reward = layout.rewards(n);
+            double bound = KnapsackBound.of(c, reward);
+            Pricing.Result exact =
+                    SOLVERS.call(solver -> Pricing.solve(solver, c, reward, Duration.ofSeconds(30), 1e-6));
+            double least = -Packing.value(exact.pattern(), reward);
+            assertThat(exact.exact()).isTrue();
+            assertThat(exact.bound()).isLessThanOrEqualTo(least + 1e-6);
+            assertThat(bound).isLessThanOrEqualTo(least + 1e-6).isGreaterThan(2 * least - 1);
+        }
+    }
+
+    @Test
     void plansOfAFleetFitAndAreNeverWorseThanGreedyOrNothing() throws Exception {
         for (double held : new double[] {0, 0.7}) {
             Instance instance = Generated.fleet(11, 20, 8, held);
