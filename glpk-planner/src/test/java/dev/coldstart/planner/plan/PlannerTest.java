@@ -33,7 +33,7 @@ class PlannerTest {
         for (int seed = 0; seed < 60; seed++) {
             Instance instance = Generated.tiny(seed);
             double optimum = Exhaustive.optimum(instance);
-            Search.Outcome found = new Search(instance, SOLVERS, Duration.ofSeconds(2)).run();
+            Search.Outcome found = new Search(instance, SOLVERS, Duration.ofSeconds(8)).run();
             assertThat(found.bound()).as("bound, seed %d", seed).isLessThanOrEqualTo(optimum * (1 + 1e-6));
             assertThat(found.cost()).as("cost, seed %d", seed).isGreaterThanOrEqualTo(optimum * (1 - 1e-6));
             assertThat(found.cost()).as("cost, seed %d", seed).isLessThanOrEqualTo(optimum * 1.02 + 1e-6);
@@ -65,7 +65,7 @@ class PlannerTest {
             Instance instance = Generated.fleet(11, 20, 8, held);
             double greedy =
                     Greedy.plan(instance, System.nanoTime() + 60_000_000_000L).cost();
-            Search.Outcome found = new Search(instance, SOLVERS, Duration.ofSeconds(2)).run();
+            Search.Outcome found = new Search(instance, SOLVERS, Duration.ofSeconds(8)).run();
             assertThat(found.cost()).isLessThanOrEqualTo(greedy + 1e-6);
             assertThat(found.cost()).isLessThanOrEqualTo(instance.unplannedCost() + 1e-6);
             assertThat(found.bound()).isLessThanOrEqualTo(found.cost());
