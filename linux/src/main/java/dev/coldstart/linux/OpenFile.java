@@ -222,7 +222,7 @@ public final class OpenFile implements AutoCloseable {
     static void close(int fd) {
         try (Arena arena = Arena.ofConfined()) {
             // Linux frees the descriptor whatever close(2) answers, so there is nothing to do about an error.
-            int ignored = (int) CLOSE.invokeExact(Native.capture(arena), fd);
+            var _ = (int) CLOSE.invokeExact(Native.capture(arena), fd);
         } catch (Throwable t) {
             throw Native.unexpected(t);
         }
