@@ -1,0 +1,68 @@
+package dev.coldstart.snapshotter.registry;
+
+import java.io.FilterInputStream;
+import java.io.IOException;
+import java.io.InputStream;
+import java.util.concurrent.ScheduledExecutorService;
+import java.util.concurrent.ScheduledFuture;
+import java.util.concurrent.TimeUnit;
+
+/** A body that fails when no bytes come for a while: java.net.http waits for ever. */
+final class StallGuard extends FilterInputStream {
+    private static final long STALL_NANOS = TimeUnit.SECONDS.toNanos(20);
+
+    private final String from;
+    private final ScheduledFuture<?> check;
+    /** When the read that waits now began; 0 if none does. */
+    private volatile long readingSince;
+
+    private volatile boolean stalled;
+
+    StallGuard(InputStream body, ScheduledExecutorService clock, String from) {
+        super(body);
+        this.from = from;
+        this.check = clock.scheduleAtFixedRate(this::look, 5, 5, TimeUnit.SECONDS);
+    }
+
+    private void look() {
+        long since = readingSince;
+        if (since != 0 && System.nanoTime() - since > STALL_NANOS) {
+            stalled = true;
+            try {
+                super.close();
+            } catch (IOException e) {
+                // The reader is told by its own failure.
+                check.cancel(false);
+            }
+        }
+    }
+
+    @Override
+    public int read() throws IOException {
+        byte[] one = new byte[1];
+        return read(one, 0, 1) < 0 ? -1 : one[0] & 0xff;
+    }
+
+    @Override
+    public int read(byte[] bytes, int offset, int length) throws IOException {
+        // A reader that works long on what it has is no stall.
+        readingSince = System.nanoTime() | 1;
+        try {
+            int n = super.read(bytes, offset, length);
+            if (n < 0 && stalled) {
+                throw new IOException(from + " sent nothing for too long");
+            }
+            return n;
+        } catch (IOException e) {
+            throw stalled ? new IOException(from + " sent nothing for too long", e) : e;
+        } finally {
+            readingSince = 0;
+        }
+    }
+
+    @Override
+    public void close() throws IOException {
+        check.cancel(false);
+        super.close();
+    }
+}
