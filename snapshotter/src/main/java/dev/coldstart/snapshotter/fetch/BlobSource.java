@@ -1,0 +1,18 @@
+package dev.coldstart.snapshotter.fetch;
+
+import dev.coldstart.snapshotter.layer.Digest;
+import java.io.IOException;
+import java.io.InputStream;
+
+/** Where the bytes of layers' blobs come from. */
+@FunctionalInterface
+public interface BlobSource {
+    /**
+     * Opens a range of a blob. The stream may end early or fail; it delivers nothing but this range's bytes, which the
+     * caller verifies.
+     *
+     * @param from offset of the first byte
+     * @param to offset behind the last byte
+     */
+    InputStream open(Digest layer, long from, long to) throws IOException;
+}

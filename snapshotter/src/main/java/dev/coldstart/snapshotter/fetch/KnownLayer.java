@@ -1,0 +1,67 @@
+package dev.coldstart.snapshotter.fetch;
+
+import dev.coldstart.snapshotter.layer.LayerIndex;
+import java.util.BitSet;
+
+/** A layer whose index is open, under the number by which the remote tier names it; lives as long as the process. */
+public final class KnownLayer {
+    private final int ordinal;
+    private final LayerIndex index;
+    private final long cut;
+    /** Spans of which every object is known to be here; guarded by itself. */
+    private final BitSet held;
+
+    private final ReadAhead readAhead = new ReadAhead();
+
+    KnownLayer(int ordinal, LayerIndex index) {
+        this.ordinal = ordinal;
+        this.index = index;
+        this.cut = Long.parseUnsignedLong(index.layer().hex().substring(0, 16), 16);
+        this.held = new BitSet(index.spanCount());
+    }
+
+    /** From 1 up, in the order in which layers became known to this process. */
+    public int ordinal() {
+        return ordinal;
+    }
+
+    public LayerIndex index() {
+        return index;
+    }
+
+    /** How this layer cuts its objects into pieces: one piece for each span that has some of the object's bytes. */
+    public long cut() {
+        return cut;
+    }
+
+    /** The span with the object's first byte. */
+    public int firstSpan(int row) {
+        return index.spanAt(index.objectOffset(row));
+    }
+
+    /** The span with the object's last byte. */
+    public int lastSpan(int row) {
+        return index.spanAt(index.objectOffset(row) + index.objectSize(row) - 1);
+    }
+
+    /** Number of pieces of an object. */
+    public int pieces(int row) {
+        return lastSpan(row) - firstSpan(row) + 1;
+    }
+
+    ReadAhead readAhead() {
+        return readAhead;
+    }
+
+    boolean isHeld(int span) {
+        synchronized (held) {
+            return held.get(span);
+        }
+    }
+
+    void markHeld(int span) {
+        synchronized (held) {
+            held.set(span);
+        }
+    }
+}

@@ -1,0 +1,63 @@
+package dev.coldstart.snapshotter.fetch;
+
+/**
+ * How far to fetch ahead of reads that miss. Grows while misses of a layer follow each other in the order of its bytes
+ * and falls when they jump.
+ */
+final class ReadAhead {
+    /** Bytes of the blob. */
+    static final long SMALLEST = 1 << 20;
+
+    static final long LARGEST = 16 << 20;
+    /** A jump of so many spans still counts as going on. */
+    private static final int NEAR = 3;
+
+    private long window;
+    private int frontier = -1;
+    private int marker = Integer.MAX_VALUE;
+
+    /**
+     * A read missed spans.
+     *
+     * @return bytes of the blob to fetch behind {@code last}; 0 for none
+     */
+    synchronized long missed(int first, int last) {
+        boolean sequential = frontier >= 0 && first <= frontier + NEAR && last + NEAR >= frontier;
+        window = sequential
+                ? Math.min(LARGEST, Math.max(SMALLEST, 2 * window))
+                : window >= 4 * SMALLEST ? window / 4 : 0;
+        frontier = last + 1;
+        marker = Integer.MAX_VALUE;
+        return window;
+    }
+
+    /** Spans up to {@code end}, exclusive, are on their way: a read of the second half of them asks for more. */
+    synchronized void planned(int start, int end) {
+        frontier = end;
+        marker = start + (end - start) / 2;
+    }
+
+    /**
+     * A read was served from what is here.
+     *
+     * @return where to go on fetching, or -1
+     */
+    synchronized int touched(int span) {
+        if (span < marker || span > frontier) {
+            return -1;
+        }
+        marker = Integer.MAX_VALUE;
+        window = Math.min(LARGEST, Math.max(SMALLEST, 2 * window));
+        return frontier;
+    }
+
+    /** Whether {@link #touched} could ask for more; without waiting. */
+    @SuppressWarnings("GuardedBy") // A stale answer costs nothing.
+    boolean mayContinue(int span) {
+        return span >= marker;
+    }
+
+    synchronized long window() {
+        return window;
+    }
+}
