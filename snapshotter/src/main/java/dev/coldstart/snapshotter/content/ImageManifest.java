@@ -1,0 +1,174 @@
+package dev.coldstart.snapshotter.content;
+
+import dev.coldstart.snapshotter.layer.Digest;
+import java.io.IOException;
+import java.nio.charset.StandardCharsets;
+import java.security.MessageDigest;
+import java.security.NoSuchAlgorithmException;
+import java.util.ArrayList;
+import java.util.List;
+import java.util.Set;
+import org.jspecify.annotations.Nullable;
+import tools.jackson.core.JacksonException;
+import tools.jackson.core.JsonParser;
+import tools.jackson.core.JsonToken;
+import tools.jackson.core.ObjectReadContext;
+import tools.jackson.core.StreamReadConstraints;
+import tools.jackson.core.json.JsonFactory;
+
+/**
+ * What we read of an image manifest or index (OCI image-spec; docker's schema 2 has the same fields).
+ *
+ * @param config null in an index
+ * @param layers from the base up
+ * @param manifests in an index, one for each platform
+ */
+public record ImageManifest(@Nullable Descriptor config, List<Descriptor> layers, List<Descriptor> manifests) {
+    private static final int MAX_ELEMENTS = 4096;
+    private static final JsonFactory JSON = JsonFactory.builder()
+            .streamReadConstraints(StreamReadConstraints.builder()
+                    .maxNestingDepth(64)
+                    .maxStringLength(1 << 20)
+                    .build())
+            .build();
+    private static final Set<String> READABLE_LAYERS = Set.of(
+            "application/vnd.oci.image.layer.v1.tar",
+            "application/vnd.oci.image.layer.v1.tar+gzip",
+            "application/vnd.docker.image.rootfs.diff.tar",
+            "application/vnd.docker.image.rootfs.diff.tar.gzip");
+
+    /**
+     * A blob that a manifest names.
+     *
+     * @param platform {@code os/architecture}, or empty
+     */
+    public record Descriptor(String mediaType, Digest digest, long size, String platform) {
+        /** Whether we can index the layer: gzip or plain tar. */
+        public boolean readableLayer() {
+            return READABLE_LAYERS.contains(mediaType);
+        }
+    }
+
+    /** Reads a manifest or an index. */
+    public static ImageManifest parse(byte[] json) throws IOException {
+        Descriptor config = null;
+        List<Descriptor> layers = List.of();
+        List<Descriptor> manifests = List.of();
+        try (JsonParser parser = JSON.createParser(ObjectReadContext.empty(), json)) {
+            if (parser.nextToken() != JsonToken.START_OBJECT) {
+                throw new IOException("not a JSON object");
+            }
+            while (parser.nextToken() == JsonToken.PROPERTY_NAME) {
+                String field = parser.currentName();
+                JsonToken value = parser.nextToken();
+                if (field.equals("config") && value == JsonToken.START_OBJECT) {
+                    config = descriptor(parser);
+                } else if (field.equals("layers") && value == JsonToken.START_ARRAY) {
+                    layers = descriptors(parser);
+                } else if (field.equals("manifests") && value == JsonToken.START_ARRAY) {
+                    manifests = descriptors(parser);
+                } else {
+                    parser.skipChildren();
+                }
+            }
+            return new ImageManifest(config, layers, manifests);
+        } catch (JacksonException | IllegalArgumentException e) {
+            throw new IOException("not an image manifest: " + e.getMessage(), e);
+        }
+    }
+
+    /** The diffIDs in an image configuration, from the base up. */
+    public static List<Digest> diffIds(byte[] json) throws IOException {
+        try (JsonParser parser = JSON.createParser(ObjectReadContext.empty(), json)) {
+            if (parser.nextToken() != JsonToken.START_OBJECT) {
+                throw new IOException("not a JSON object");
+            }
+            List<Digest> found = new ArrayList<>();
+            while (parser.nextToken() == JsonToken.PROPERTY_NAME) {
+                boolean rootfs = parser.currentName().equals("rootfs");
+                if (parser.nextToken() != JsonToken.START_OBJECT || !rootfs) {
+                    parser.skipChildren();
+                    continue;
+                }
+                while (parser.nextToken() == JsonToken.PROPERTY_NAME) {
+                    boolean ids = parser.currentName().equals("diff_ids");
+                    if (parser.nextToken() != JsonToken.START_ARRAY || !ids) {
+                        parser.skipChildren();
+                        continue;
+                    }
+                    while (parser.nextToken() == JsonToken.VALUE_STRING && found.size() < MAX_ELEMENTS) {
+                        found.add(Digest.parse(parser.getString()));
+                    }
+                }
+            }
+            return found;
+        } catch (JacksonException | IllegalArgumentException e) {
+            throw new IOException("not an image configuration: " + e.getMessage(), e);
+        }
+    }
+
+    /** The chain IDs that these diffIDs have, from the base up (OCI image-spec, config.md, Layer ChainID). */
+    public static List<Digest> chainIds(List<Digest> diffIds) {
+        List<Digest> chain = new ArrayList<>();
+        for (Digest diffId : diffIds) {
+            if (chain.isEmpty()) {
+                chain.add(diffId);
+                continue;
+            }
+            try {
+                chain.add(Digest.of(MessageDigest.getInstance("SHA-256")
+                        .digest((chain.getLast() + " " + diffId).getBytes(StandardCharsets.US_ASCII))));
+            } catch (NoSuchAlgorithmException e) {
+                throw new AssertionError("every JDK has SHA-256", e);
+            }
+        }
+        return chain;
+    }
+
+    private static List<Descriptor> descriptors(JsonParser parser) throws IOException {
+        List<Descriptor> all = new ArrayList<>();
+        while (parser.nextToken() == JsonToken.START_OBJECT) {
+            if (all.size() == MAX_ELEMENTS) {
+                throw new IOException("more than " + MAX_ELEMENTS + " descriptors");
+            }
+            all.add(descriptor(parser));
+        }
+        return all;
+    }
+
+    private static Descriptor descriptor(JsonParser parser) throws IOException {
+        String mediaType = "";
+        Digest digest = null;
+        long size = -1;
+        String os = "";
+        String architecture = "";
+        while (parser.nextToken() == JsonToken.PROPERTY_NAME) {
+            String field = parser.currentName();
+            JsonToken value = parser.nextToken();
+            if (field.equals("mediaType") && value == JsonToken.VALUE_STRING) {
+                mediaType = parser.getString();
+            } else if (field.equals("digest") && value == JsonToken.VALUE_STRING) {
+                digest = Digest.parse(parser.getString());
+            } else if (field.equals("size") && value == JsonToken.VALUE_NUMBER_INT) {
+                size = parser.getLongValue();
+            } else if (field.equals("platform") && value == JsonToken.START_OBJECT) {
+                while (parser.nextToken() == JsonToken.PROPERTY_NAME) {
+                    String part = parser.currentName();
+                    if (parser.nextToken() != JsonToken.VALUE_STRING) {
+                        parser.skipChildren();
+                    } else if (part.equals("os")) {
+                        os = parser.getString();
+                    } else if (part.equals("architecture")) {
+                        architecture = parser.getString();
+                    }
+                }
+            } else {
+                parser.skipChildren();
+            }
+        }
+        if (digest == null || size < 0) {
+            throw new IOException("a descriptor without digest or size");
+        }
+        return new Descriptor(mediaType, digest, size, os.isEmpty() ? "" : os + "/" + architecture);
+    }
+}

@@ -1,0 +1,162 @@
+package dev.coldstart.snapshotter.content;
+
+import static org.assertj.core.api.Assertions.assertThat;
+import static org.assertj.core.api.Assertions.assertThatThrownBy;
+
+import dev.coldstart.snapshotter.layer.Digest;
+import java.io.ByteArrayInputStream;
+import java.io.IOException;
+import java.io.InputStream;
+import java.nio.charset.StandardCharsets;
+import java.security.MessageDigest;
+import java.util.ArrayList;
+import java.util.HashMap;
+import java.util.List;
+import java.util.Map;
+import java.util.Set;
+import org.jspecify.annotations.Nullable;
+import org.junit.jupiter.api.BeforeEach;
+import org.junit.jupiter.api.Test;
+
+class LayerResolverTest {
+    private static final String GZIP = "application/vnd.oci.image.layer.v1.tar+gzip";
+    private final Digest base = digest("base layer");
+    private final Digest top = digest("top layer");
+    private final Digest baseDiff = digest("base tar");
+    private final Digest topDiff = digest("top tar");
+    private final FakeContent content = new FakeContent();
+
+    private static Digest digest(String of) {
+        try {
+            return Digest.of(MessageDigest.getInstance("SHA-256").digest(of.getBytes(StandardCharsets.UTF_8)));
+        } catch (java.security.NoSuchAlgorithmException e) {
+            throw new AssertionError(e);
+        }
+    }
+
+    /** A content store in memory. */
+    private static final class FakeContent implements ContentStore {
+        private final Map<Digest, Blob> blobs = new HashMap<>();
+        private final Map<Digest, byte[]> bytes = new HashMap<>();
+        private final List<String> names = new ArrayList<>();
+
+        Digest add(String text, long created, Map<String, String> labels) {
+            Digest digest = digest(text);
+            blobs.put(digest, new Blob(digest, text.length(), created, labels));
+            bytes.put(digest, text.getBytes(StandardCharsets.UTF_8));
+            return digest;
+        }
+
+        @Override
+        public List<Blob> list(String namespace, String filter) {
+            return blobs.values().stream()
+                    .filter(blob ->
+                            filter.isEmpty() || blob.labels().containsKey("containerd.io/gc.ref.content.config"))
+                    .toList();
+        }
+
+        @Override
+        public @Nullable Blob info(String namespace, Digest digest) {
+            return blobs.get(digest);
+        }
+
+        @Override
+        public byte[] read(String namespace, Digest digest, int most) throws IOException {
+            byte[] found = bytes.get(digest);
+            if (found == null) {
+                throw new IOException("not there");
+            }
+            return found;
+        }
+
+        @Override
+        public InputStream stream(String namespace, Digest digest) throws IOException {
+            return new ByteArrayInputStream(read(namespace, digest, Integer.MAX_VALUE));
+        }
+
+        @Override
+        public List<String> imageNames(String namespace) {
+            return names;
+        }
+    }
+
+    private void image(String type, Map<String, String> labels) {
+        Digest config = content.add(
+                "{\"architecture\":\"amd64\",\"rootfs\":{\"type\":\"layers\",\"diff_ids\":[\"" + baseDiff + "\",\""
+                        + topDiff + "\"]},\"history\":[{\"created_by\":\"x\"}]}",
+                1,
+                Map.of());
+        content.add(
+                "{\"schemaVersion\":2,\"config\":{\"mediaType\":\"c\",\"digest\":\"" + config
+                        + "\",\"size\":1},\"layers\":[{\"mediaType\":\"" + GZIP + "\",\"digest\":\"" + base
+                        + "\",\"size\":10,\"annotations\":{\"a\":\"b\"}},{\"mediaType\":\"" + type + "\",\"digest\":\""
+                        + top
+                        + "\",\"size\":20}]}",
+                2,
+                labels);
+    }
+
+    @BeforeEach
+    void clutter() {
+        content.add("not json at all", 9, Map.of());
+        content.add("{\"layers\":\"no\"}", 8, Map.of("containerd.io/gc.ref.content.config", "x"));
+    }
+
+    @Test
+    void aChainIdIsTracedToTheLayerAndItsRegistryWithThePortThatContainerdForgot() throws Exception {
+        image(
+                GZIP,
+                Map.of(
+                        "containerd.io/gc.ref.content.config", "x",
+                        "containerd.io/distribution.source.registry.example", "team/model,team/other"));
+        Digest chain = ImageManifest.chainIds(List.of(baseDiff, topDiff)).getLast();
+        LayerResolver resolver = new LayerResolver(content, () -> Set.of("registry.example:5000", "other:1"));
+
+        ResolvedLayer layer = resolver.resolve("default", chain, Map.of());
+
+        assertThat(layer.layer()).isEqualTo(top);
+        assertThat(layer.diffId()).isEqualTo(topDiff);
+        assertThat(layer.size()).isEqualTo(20);
+        assertThat(layer.sources().stream().map(source -> source.host() + "/" + source.repository()))
+                .containsExactly(
+                        "registry.example:5000/team/model",
+                        "registry.example/team/model",
+                        "registry.example:5000/team/other",
+                        "registry.example/team/other");
+        assertThat(resolver.resolve("default", baseDiff, Map.of()).layer()).isEqualTo(base);
+    }
+
+    @Test
+    void aManifestWithoutLabelsIsFoundToo() throws Exception {
+        image(GZIP, Map.of());
+        assertThat(new LayerResolver(content, Set::of)
+                        .resolve("default", baseDiff, Map.of())
+                        .layer())
+                .isEqualTo(base);
+    }
+
+    @Test
+    void whatCannotBeLazyIsSaid() {
+        image("application/vnd.oci.image.layer.v1.tar+zstd", Map.of());
+        LayerResolver resolver = new LayerResolver(content, Set::of);
+        Digest chain = ImageManifest.chainIds(List.of(baseDiff, topDiff)).getLast();
+        assertThatThrownBy(() -> resolver.resolve("default", chain, Map.of())).hasMessageContaining("tar+zstd");
+        assertThatThrownBy(() -> resolver.resolve("default", digest("unknown"), Map.of()))
+                .hasMessageContaining("no image in containerd's content store");
+    }
+
+    @Test
+    void theLabelsOfCriAreAShortcut() throws Exception {
+        ResolvedLayer layer = new LayerResolver(content, Set::of)
+                .resolve(
+                        "k8s.io",
+                        digest("whatever"),
+                        Map.of(
+                                "containerd.io/snapshot/cri.layer-digest",
+                                top.toString(),
+                                "containerd.io/snapshot/cri.image-ref",
+                                "localhost:5000/team/model:v1"));
+        assertThat(layer.layer()).isEqualTo(top);
+        assertThat(layer.sources().getFirst().host()).isEqualTo("localhost:5000");
+    }
+}
