@@ -1,0 +1,145 @@
+package dev.coldstart.snapshotter;
+
+import dev.coldstart.snapshotter.registry.RegistryClient;
+import java.io.IOException;
+import java.net.InetAddress;
+import java.net.UnknownHostException;
+import java.nio.file.Files;
+import java.nio.file.Path;
+import java.util.HashMap;
+import java.util.List;
+import java.util.Map;
+import java.util.Set;
+import org.jspecify.annotations.Nullable;
+import org.tomlj.Toml;
+import org.tomlj.TomlParseResult;
+import org.tomlj.TomlTable;
+
+/**
+ * What this program reads of {@code /etc/coldstart/config.toml}: the sections {@code [snapshotter]} and {@code
+ * [registry."HOST"]}.
+ *
+ * @param root what survives a reboot
+ * @param state sockets and mounts
+ * @param containerd containerd's socket
+ * @param nodeName under which the planner knows this node
+ * @param registries that the file names, by HOST[:PORT]
+ */
+public record Configuration(Path root, Path state, Path containerd, String nodeName, Map<String, Registry> registries) {
+    /**
+     * What the file says of a registry.
+     *
+     * @param plainHttp whether it is spoken to without TLS
+     * @param caFile PEM file of authorities to trust besides the runtime's; null for none
+     */
+    public record Registry(boolean plainHttp, @Nullable Path caFile) {}
+
+    private static final Set<String> SECTIONS = Set.of("snapshotter", "registry", "shim", "planner");
+
+    public Configuration {
+        registries = Map.copyOf(registries);
+    }
+
+    /** Reads a file; all defaults if it is not there. An unknown key is an error that names it and the file. */
+    public static Configuration read(Path file) throws IOException {
+        if (!Files.exists(file)) {
+            return parse(file, "");
+        }
+        return parse(file, Files.readString(file));
+    }
+
+    static Configuration parse(Path file, String text) throws IOException {
+        TomlParseResult toml = Toml.parse(text);
+        if (toml.hasErrors()) {
+            throw new IOException(file + " is not valid TOML: " + toml.errors().getFirst());
+        }
+        for (String section : toml.keySet()) {
+            if (!SECTIONS.contains(section) || !toml.isTable(List.of(section))) {
+                throw unknown(section, file);
+            }
+        }
+        TomlTable own = toml.getTable("snapshotter");
+        Map<String, String> values = new HashMap<>(Map.of(
+                "root", "/var/lib/coldstart",
+                "state", "/run/coldstart",
+                "containerd_address", "/run/containerd/containerd.sock",
+                "node_name", ""));
+        if (own != null) {
+            for (String key : own.keySet()) {
+                if (!values.containsKey(key)) {
+                    throw unknown("snapshotter." + key, file);
+                }
+                values.put(key, string(own, key, "snapshotter." + key, file));
+            }
+        }
+        String node = values.getOrDefault("node_name", "");
+        return new Configuration(
+                path(values, "root", file),
+                path(values, "state", file),
+                path(values, "containerd_address", file),
+                node.isEmpty() ? hostName() : node,
+                registries(toml.getTable("registry"), file));
+    }
+
+    private static Map<String, Registry> registries(@Nullable TomlTable table, Path file) throws IOException {
+        Map<String, Registry> named = new HashMap<>();
+        if (table == null) {
+            return named;
+        }
+        for (String host : table.keySet()) {
+            if (!(table.get(List.of(host)) instanceof TomlTable registry)) {
+                throw unknown("registry." + host, file);
+            }
+            boolean plainHttp = RegistryClient.isLoopback(host);
+            Path caFile = null;
+            for (String key : registry.keySet()) {
+                String name = "registry.\"" + host + "\"." + key;
+                switch (key) {
+                    case "plain_http" -> {
+                        if (!(registry.get(List.of(key)) instanceof Boolean value)) {
+                            throw new IOException("key " + name + " in " + file + " must be true or false");
+                        }
+                        plainHttp = value;
+                    }
+                    case "ca_file" -> caFile = Path.of(string(registry, key, name, file));
+                    default -> throw unknown(name, file);
+                }
+            }
+            named.put(host, new Registry(plainHttp, caFile));
+        }
+        return named;
+    }
+
+    private static String string(TomlTable table, String key, String name, Path file) throws IOException {
+        if (table.get(List.of(key)) instanceof String value) {
+            return value;
+        }
+        throw new IOException("key " + name + " in " + file + " must be a string");
+    }
+
+    private static Path path(Map<String, String> values, String key, Path file) throws IOException {
+        Path path = Path.of(values.getOrDefault(key, ""));
+        // A colon or comma would be read as part of overlayfs' option syntax.
+        if (!path.isAbsolute() || path.toString().matches(".*[:,\\\\\\s].*")) {
+            throw new IOException("key snapshotter." + key + " in " + file
+                    + " must be an absolute path without spaces, colons, commas and backslashes");
+        }
+        return path.normalize();
+    }
+
+    private static IOException unknown(String key, Path file) {
+        return new IOException("unknown key " + key + " in " + file);
+    }
+
+    private static String hostName() {
+        try {
+            return Files.readString(Path.of("/proc/sys/kernel/hostname")).strip();
+        } catch (IOException e) {
+            try {
+                return InetAddress.getLocalHost().getHostName();
+            } catch (UnknownHostException second) {
+                return "localhost";
+            }
+        }
+    }
+}

@@ -1,0 +1,162 @@
+package dev.coldstart.snapshotter;
+
+import dev.coldstart.snapshotter.content.Containerd;
+import dev.coldstart.snapshotter.content.LayerResolver;
+import dev.coldstart.snapshotter.fetch.KnownLayers;
+import dev.coldstart.snapshotter.fetch.RegistrySource;
+import dev.coldstart.snapshotter.fetch.SpanFetcher;
+import dev.coldstart.snapshotter.fuse.RemoteTier;
+import dev.coldstart.snapshotter.layer.Digest;
+import dev.coldstart.snapshotter.metadata.LayerSource;
+import dev.coldstart.snapshotter.metadata.MetadataStore;
+import dev.coldstart.snapshotter.object.ObjectStore;
+import dev.coldstart.snapshotter.registry.Credentials;
+import dev.coldstart.snapshotter.registry.RegistryClient;
+import dev.coldstart.snapshotter.registry.Trust;
+import dev.coldstart.snapshotter.rootfs.Directories;
+import dev.coldstart.snapshotter.rootfs.RemoteLayers;
+import dev.coldstart.snapshotter.rootfs.RootFileSystems;
+import dev.coldstart.snapshotter.rootfs.TreeMounts;
+import dev.coldstart.snapshotter.service.AdminService;
+import dev.coldstart.snapshotter.service.NodeAgentService;
+import dev.coldstart.snapshotter.service.SnapshotsService;
+import dev.coldstart.snapshotter.service.StoredSnapshots;
+import dev.coldstart.snapshotter.service.UnixServer;
+import java.io.IOException;
+import java.nio.channels.FileChannel;
+import java.nio.channels.FileLock;
+import java.nio.file.Files;
+import java.nio.file.Path;
+import java.nio.file.StandardOpenOption;
+import java.nio.file.attribute.PosixFilePermissions;
+import java.time.Duration;
+import java.util.ArrayDeque;
+import java.util.Collection;
+import java.util.Deque;
+import java.util.HashSet;
+import java.util.List;
+import java.util.Objects;
+import java.util.Set;
+
+/** The parts of the program put together. Everything is served when the constructor's work is done. */
+public final class Snapshotter implements AutoCloseable {
+    private static final System.Logger LOG = System.getLogger(Snapshotter.class.getName());
+    /** How long a container's read waits for bytes before it gets an error. */
+    private static final Duration PATIENCE = Duration.ofSeconds(30);
+
+    private final Deque<AutoCloseable> parts = new ArrayDeque<>();
+
+    private Snapshotter() {}
+
+    /**
+     * Starts to serve.
+     *
+     * @param credentials docker's config.json
+     * @throws IOException with one clear sentence
+     */
+    public static Snapshotter start(Configuration configuration, String version, Path credentials) throws IOException {
+        Snapshotter snapshotter = new Snapshotter();
+        try {
+            snapshotter.serve(configuration, version, credentials);
+            return snapshotter;
+        } catch (IOException | RuntimeException e) {
+            snapshotter.close();
+            throw e;
+        }
+    }
+
+    private <T extends AutoCloseable> T own(T part) {
+        parts.push(part);
+        return part;
+    }
+
+    private void serve(Configuration configuration, String version, Path credentials) throws IOException {
+        Path root = configuration.root();
+        Path state = configuration.state();
+        createPrivate(root);
+        createPrivate(state);
+        Files.createDirectories(root.resolve("meta"));
+        lock(root.resolve("meta").resolve("lock"));
+        Path scratch = state.resolve("probe");
+        TreeMounts.requireKernelSupport(scratch);
+
+        ObjectStore objects = own(ObjectStore.open(root));
+        MetadataStore metadata = own(MetadataStore.open(root.resolve("meta").resolve("snapshots.log")));
+        Directories directories = new Directories(root.resolve("fs"));
+        directories.recover(metadata.catalog());
+        Containerd containerd = own(new Containerd(configuration.containerd()));
+        RegistryClient registry = own(new RegistryClient(
+                host -> {
+                    Configuration.Registry named = configuration.registries().get(host);
+                    return named == null ? RegistryClient.isLoopback(host) : named.plainHttp();
+                },
+                Trust.with(configuration.registries().values().stream()
+                        .map(Configuration.Registry::caFile)
+                        .filter(Objects::nonNull)
+                        .toList()),
+                Credentials.read(credentials)));
+        RegistrySource source =
+                new RegistrySource(registry, layer -> metadata.catalog().sources(layer));
+        LayerResolver resolver = new LayerResolver(containerd, () -> hosts(configuration, metadata));
+
+        KnownLayers known = new KnownLayers();
+        TreeMounts trees = new TreeMounts(state.resolve("t"), root.resolve("trees"));
+        parts.push(trees::unmountAll);
+        RemoteLayers layers =
+                new RemoteLayers(metadata, containerd, resolver, source, objects, known, trees, root.resolve("index"));
+        layers.recover();
+        SpanFetcher fetcher = own(new SpanFetcher(source, objects, PATIENCE));
+        RemoteTier remote = own(RemoteTier.mount(known, objects, fetcher, state.resolve("remote")));
+        RootFileSystems rootfs =
+                new RootFileSystems(directories, trees, List.of(objects.directory(), remote.mountPoint()));
+
+        StoredSnapshots stored = new StoredSnapshots(root.resolve("snapshots"));
+        String serving = "EROFS trees and objects in overlayfs data-only layers; what is missing comes over FUSE at "
+                + remote.mountPoint();
+        own(UnixServer.start(
+                state.resolve("node.sock"),
+                List.of(
+                        new AdminService(version, serving, registry, layers, stored),
+                        new NodeAgentService(configuration.nodeName(), root, known, objects, stored))));
+        own(UnixServer.start(
+                state.resolve("snapshotter.sock"),
+                List.of(new SnapshotsService(metadata, directories, rootfs, layers))));
+    }
+
+    private static Set<String> hosts(Configuration configuration, MetadataStore metadata) {
+        Set<String> hosts = new HashSet<>(configuration.registries().keySet());
+        for (Digest layer : metadata.catalog().layersWithSources()) {
+            Collection<LayerSource> sources = metadata.catalog().sources(layer);
+            sources.forEach(source -> hosts.add(source.host()));
+        }
+        return hosts;
+    }
+
+    private static void createPrivate(Path directory) throws IOException {
+        if (!Files.isDirectory(directory)) {
+            Files.createDirectories(directory);
+            Files.setPosixFilePermissions(directory, PosixFilePermissions.fromString("rwx------"));
+        }
+    }
+
+    private void lock(Path file) throws IOException {
+        FileChannel channel = own(FileChannel.open(file, StandardOpenOption.CREATE, StandardOpenOption.WRITE));
+        FileLock lock = channel.tryLock();
+        if (lock == null) {
+            throw new IOException("another coldstart-snapshotter uses " + file.getParent() + "; stop it first");
+        }
+    }
+
+    /** Stops serving, then unmounts what nobody uses. Containers that run go on with what they have. */
+    @Override
+    public void close() {
+        while (!parts.isEmpty()) {
+            AutoCloseable part = parts.pop();
+            try {
+                part.close();
+            } catch (Exception e) {
+                LOG.log(System.Logger.Level.WARNING, "while stopping: {0}", e.getMessage());
+            }
+        }
+    }
+}

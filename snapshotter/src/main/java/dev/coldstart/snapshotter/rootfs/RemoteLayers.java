@@ -1,0 +1,198 @@
+package dev.coldstart.snapshotter.rootfs;
+
+import dev.coldstart.snapshotter.content.ContentStore;
+import dev.coldstart.snapshotter.content.LayerResolver;
+import dev.coldstart.snapshotter.content.ResolvedLayer;
+import dev.coldstart.snapshotter.fetch.KnownLayers;
+import dev.coldstart.snapshotter.fetch.RegistrySource;
+import dev.coldstart.snapshotter.layer.Digest;
+import dev.coldstart.snapshotter.layer.LayerIndexer;
+import dev.coldstart.snapshotter.layer.ProgressListener;
+import dev.coldstart.snapshotter.metadata.LayerSource;
+import dev.coldstart.snapshotter.metadata.MetadataStore;
+import dev.coldstart.snapshotter.metadata.Snapshot;
+import dev.coldstart.snapshotter.metadata.SnapshotException;
+import dev.coldstart.snapshotter.object.ObjectStore;
+import java.io.BufferedInputStream;
+import java.io.IOException;
+import java.io.InputStream;
+import java.nio.file.Files;
+import java.nio.file.Path;
+import java.util.Collection;
+import java.util.Map;
+import java.util.concurrent.ConcurrentHashMap;
+import java.util.concurrent.locks.ReentrantLock;
+
+/**
+ * Makes a layer usable without containerd's help: finds out which it is, has its index and tree (made in one pass over
+ * the blob if they are not here), mounts the tree and records the snapshot. Of several who ask for one layer, one works
+ * and the others wait.
+ */
+public final class RemoteLayers {
+    private final MetadataStore metadata;
+    private final ContentStore content;
+    private final LayerResolver resolver;
+    private final RegistrySource registry;
+    private final ObjectStore objects;
+    private final KnownLayers known;
+    private final TreeMounts trees;
+    private final Path indexes;
+    private final ConcurrentHashMap<Digest, ReentrantLock> locks = new ConcurrentHashMap<>();
+
+    public RemoteLayers(
+            MetadataStore metadata,
+            ContentStore content,
+            LayerResolver resolver,
+            RegistrySource registry,
+            ObjectStore objects,
+            KnownLayers known,
+            TreeMounts trees,
+            Path indexes)
+            throws IOException {
+        this.metadata = metadata;
+        this.content = content;
+        this.resolver = resolver;
+        this.registry = registry;
+        this.objects = objects;
+        this.known = known;
+        this.trees = trees;
+        this.indexes = indexes;
+        Files.createDirectories(indexes);
+        Files.createDirectories(trees.file(new Digest("sha256", "0".repeat(64))).getParent());
+    }
+
+    /** Mounts the trees of all committed snapshots; says in the log which cannot be. Asks no registry. */
+    public void recover() {
+        for (Snapshot snapshot : metadata.catalog().snapshots()) {
+            Digest layer = snapshot.layer();
+            if (layer == null || trees.find(layer) != null) {
+                continue;
+            }
+            try {
+                var _ = known.add(layer, index(layer));
+                var _ = trees.mount(layer);
+            } catch (IOException e) {
+                System.getLogger(RemoteLayers.class.getName())
+                        .log(
+                                System.Logger.Level.WARNING,
+                                "layer {0} cannot be mounted, containers of images with it will not start until it is pulled again: {1}",
+                                layer,
+                                e.getMessage());
+            }
+        }
+    }
+
+    /**
+     * Makes the committed snapshot of a chain ID.
+     *
+     * @throws SnapshotException if the parent is not a committed snapshot
+     * @throws IOException if the layer cannot be had; the message says why
+     */
+    public Snapshot prepare(String namespace, String parent, Digest chainId, Map<String, String> labels)
+            throws IOException, SnapshotException {
+        ResolvedLayer layer = resolver.resolve(namespace, chainId, labels);
+        ReentrantLock lock = lock(layer.layer());
+        lock.lock();
+        try {
+            for (LayerSource source : layer.sources()) {
+                metadata.addSource(source);
+            }
+            have(namespace, layer);
+            var _ = trees.mount(layer.layer());
+            long size = Files.size(trees.file(layer.layer())) + Files.size(index(layer.layer()));
+            return metadata.createRemote(chainId.toString(), parent, layer.layer(), labels, size);
+        } finally {
+            lock.unlock();
+        }
+    }
+
+    private void have(String namespace, ResolvedLayer layer) throws IOException {
+        if (isIndexed(layer.layer())) {
+            try {
+                var _ = known.add(layer.layer(), index(layer.layer()));
+                return;
+            } catch (IOException e) {
+                System.getLogger(RemoteLayers.class.getName())
+                        .log(
+                                System.Logger.Level.WARNING,
+                                "the index of layer {0} is made anew: {1}",
+                                layer.layer(),
+                                e.getMessage());
+            }
+        }
+        try (InputStream blob = new BufferedInputStream(open(namespace, layer.layer()), 1 << 16)) {
+            var _ = LayerIndexer.index(
+                    blob,
+                    layer.layer(),
+                    layer.diffId(),
+                    index(layer.layer()),
+                    trees.file(layer.layer()),
+                    objects.sink(),
+                    ProgressListener.NONE);
+        }
+        var _ = known.add(layer.layer(), index(layer.layer()));
+    }
+
+    private InputStream open(String namespace, Digest layer) throws IOException {
+        if (content.info(namespace, layer) != null) {
+            return content.stream(namespace, layer);
+        }
+        return registry.openWhole(layer);
+    }
+
+    /** Whether index and tree of a layer are here. */
+    public boolean isIndexed(Digest layer) {
+        return Files.exists(index(layer)) && Files.exists(trees.file(layer));
+    }
+
+    /**
+     * Makes a layer's index and tree without keeping its objects, unless they are here.
+     *
+     * @return whether they were here
+     */
+    public boolean index(Digest layer, Collection<LayerSource> sources, ProgressListener progress) throws IOException {
+        ReentrantLock lock = lock(layer);
+        lock.lock();
+        try {
+            for (LayerSource source : sources) {
+                metadata.addSource(source);
+            }
+            if (isIndexed(layer)) {
+                return true;
+            }
+            try (InputStream blob = new BufferedInputStream(registry.openWhole(layer), 1 << 16)) {
+                var _ = LayerIndexer.index(blob, layer, null, index(layer), trees.file(layer), null, progress);
+            }
+            return false;
+        } finally {
+            lock.unlock();
+        }
+    }
+
+    /** After a snapshot is gone: unmounts its tree if no other snapshot uses it. */
+    public void released(Digest layer) {
+        ReentrantLock lock = lock(layer);
+        lock.lock();
+        try {
+            if (!metadata.catalog().uses(layer)) {
+                trees.unmount(layer);
+            }
+        } finally {
+            lock.unlock();
+        }
+    }
+
+    /** The file of a layer's index. */
+    public Path index(Digest layer) {
+        return indexes.resolve(layer.hex() + ".idx");
+    }
+
+    /** The file of a layer's tree. */
+    public Path tree(Digest layer) {
+        return trees.file(layer);
+    }
+
+    private ReentrantLock lock(Digest layer) {
+        return locks.computeIfAbsent(layer, key -> new ReentrantLock());
+    }
+}

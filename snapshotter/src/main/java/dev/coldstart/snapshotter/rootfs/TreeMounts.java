@@ -1,0 +1,145 @@
+package dev.coldstart.snapshotter.rootfs;
+
+import dev.coldstart.linux.Errno;
+import dev.coldstart.linux.LinuxException;
+import dev.coldstart.linux.Mount;
+import dev.coldstart.linux.MountTable;
+import dev.coldstart.snapshotter.layer.Digest;
+import java.io.IOException;
+import java.nio.file.Files;
+import java.nio.file.Path;
+import java.util.BitSet;
+import java.util.HashMap;
+import java.util.List;
+import java.util.Map;
+import java.util.concurrent.ConcurrentHashMap;
+import org.jspecify.annotations.Nullable;
+
+/**
+ * Trees mounted for use as lower layers: {@code t/N}, with a short N because 128 of them must fit into one page of mount
+ * options. The mount's source is the tree's file, named by the layer's digest, by which others learn what a root file
+ * system consists of.
+ */
+public final class TreeMounts {
+    private static final System.Logger LOG = System.getLogger(TreeMounts.class.getName());
+
+    private final Path root;
+    private final Path trees;
+    private final ConcurrentHashMap<Digest, Path> mounted = new ConcurrentHashMap<>();
+    /** Guarded by itself. */
+    private final BitSet numbers = new BitSet();
+
+    /**
+     * Takes away what a dead predecessor mounted: running containers keep what they use.
+     *
+     * @param root the directory {@code t}
+     * @param trees where the tree files lie
+     */
+    public TreeMounts(Path root, Path trees) throws IOException {
+        this.root = root;
+        this.trees = trees;
+        Files.createDirectories(root);
+        List<MountTable.Entry> table = MountTable.read();
+        for (MountTable.Entry entry : table.reversed()) {
+            if (Path.of(entry.mountPoint()).startsWith(root)) {
+                Mount.umount(entry.mountPoint(), Mount.MNT_DETACH);
+            }
+        }
+    }
+
+    /**
+     * Proves that this kernel can do what our root file systems need.
+     *
+     * @param scratch an empty directory for a trial
+     * @throws IOException with one clear sentence
+     */
+    public static void requireKernelSupport(Path scratch) throws IOException {
+        Path lower = Files.createDirectories(scratch.resolve("lower"));
+        Path data = Files.createDirectories(scratch.resolve("data"));
+        Path target = Files.createDirectories(scratch.resolve("target"));
+        try {
+            Mount.mount(
+                    "overlay",
+                    target.toString(),
+                    "overlay",
+                    Mount.MS_RDONLY,
+                    "lowerdir=" + lower + "::" + data + ",metacopy=on,redirect_dir=on");
+            Mount.umount(target.toString(), Mount.MNT_DETACH);
+        } catch (LinuxException e) {
+            throw new IOException(
+                    "this kernel's overlayfs has no data-only lower layers, which need Linux 6.5 or newer and the right to mount: "
+                            + e.getMessage(),
+                    e);
+        }
+    }
+
+    /** The file of a layer's tree. */
+    public Path file(Digest layer) {
+        return trees.resolve(layer.hex() + ".erofs");
+    }
+
+    /** Where the layer's tree is mounted; null if it is not. */
+    public @Nullable Path find(Digest layer) {
+        return mounted.get(layer);
+    }
+
+    /** Mounts a layer's tree, unless it is mounted. Callers of one layer come one at a time. */
+    public Path mount(Digest layer) throws IOException {
+        Path at = mounted.get(layer);
+        if (at != null) {
+            return at;
+        }
+        int number;
+        synchronized (numbers) {
+            number = numbers.nextClearBit(0);
+            numbers.set(number);
+        }
+        Path target = root.resolve(Integer.toString(number));
+        try {
+            Files.createDirectories(target);
+            Mount.mount(
+                    file(layer).toString(),
+                    target.toString(),
+                    "erofs",
+                    Mount.MS_RDONLY | Mount.MS_NODEV | Mount.MS_NOATIME,
+                    null);
+        } catch (IOException e) {
+            synchronized (numbers) {
+                numbers.clear(number);
+            }
+            throw e;
+        }
+        mounted.put(layer, target);
+        return target;
+    }
+
+    /** Unmounts a layer's tree. Overlays that use it keep it. */
+    public void unmount(Digest layer) {
+        Path at = mounted.remove(layer);
+        if (at == null) {
+            return;
+        }
+        try {
+            Mount.umount(at.toString(), 0);
+            Files.deleteIfExists(at);
+        } catch (LinuxException e) {
+            if (e.errno() == Errno.EBUSY) {
+                mounted.put(layer, at);
+            } else {
+                LOG.log(System.Logger.Level.WARNING, "cannot unmount a tree: {0}", e.getMessage());
+            }
+            return;
+        } catch (IOException e) {
+            LOG.log(System.Logger.Level.WARNING, "cannot remove a mount point: {0}", e.getMessage());
+        }
+        synchronized (numbers) {
+            numbers.clear(Integer.parseInt(at.getFileName().toString()));
+        }
+    }
+
+    /** Unmounts all that nobody uses. */
+    public void unmountAll() {
+        Map<Digest, Path> all = new HashMap<>(mounted);
+        all.keySet().forEach(this::unmount);
+    }
+}

@@ -1,0 +1,182 @@
+package dev.coldstart.snapshotter.service;
+
+import dev.coldstart.proto.v1.AdminGrpc;
+import dev.coldstart.proto.v1.GetSnapshotRequest;
+import dev.coldstart.proto.v1.IndexProgress;
+import dev.coldstart.proto.v1.IndexRequest;
+import dev.coldstart.proto.v1.IndexedLayer;
+import dev.coldstart.proto.v1.ListSnapshotsRequest;
+import dev.coldstart.proto.v1.ListSnapshotsResponse;
+import dev.coldstart.proto.v1.RemoveSnapshotRequest;
+import dev.coldstart.proto.v1.RemoveSnapshotResponse;
+import dev.coldstart.proto.v1.SnapshotManifest;
+import dev.coldstart.proto.v1.VersionRequest;
+import dev.coldstart.proto.v1.VersionResponse;
+import dev.coldstart.snapshotter.content.ImageManifest;
+import dev.coldstart.snapshotter.content.ImageManifest.Descriptor;
+import dev.coldstart.snapshotter.layer.LayerIndex;
+import dev.coldstart.snapshotter.metadata.LayerSource;
+import dev.coldstart.snapshotter.registry.ImageReference;
+import dev.coldstart.snapshotter.registry.RegistryClient;
+import dev.coldstart.snapshotter.rootfs.RemoteLayers;
+import io.grpc.Context;
+import io.grpc.Status;
+import io.grpc.StatusException;
+import io.grpc.stub.StreamObserver;
+import java.io.IOException;
+import java.nio.charset.StandardCharsets;
+import java.nio.file.Files;
+import java.util.List;
+
+/** What the command line asks. */
+public final class AdminService extends AdminGrpc.AdminImplBase {
+    private static final String PLATFORM = "linux/amd64";
+    private static final int ID_PREFIX = 4;
+
+    private final String version;
+    private final String serving;
+    private final RegistryClient registry;
+    private final RemoteLayers layers;
+    private final StoredSnapshots snapshots;
+
+    /** @param serving how root file systems are served, and why */
+    public AdminService(
+            String version, String serving, RegistryClient registry, RemoteLayers layers, StoredSnapshots snapshots) {
+        this.version = version;
+        this.serving = serving;
+        this.registry = registry;
+        this.layers = layers;
+        this.snapshots = snapshots;
+    }
+
+    @Override
+    public void version(VersionRequest request, StreamObserver<VersionResponse> answer) {
+        answer.onNext(VersionResponse.newBuilder()
+                .setVersion(version)
+                .setServing(serving)
+                .build());
+        answer.onCompleted();
+    }
+
+    @Override
+    public void index(IndexRequest request, StreamObserver<IndexProgress> answer) {
+        try {
+            ImageReference image = ImageReference.parse(request.getImage());
+            ImageManifest manifest =
+                    ImageManifest.parse(registry.manifest(image).json().getBytes(StandardCharsets.UTF_8));
+            if (manifest.config() == null) {
+                manifest = ImageManifest.parse(
+                        registry.manifest(forPlatform(image, manifest)).json().getBytes(StandardCharsets.UTF_8));
+            }
+            for (Descriptor layer : manifest.layers()) {
+                if (!layer.readableLayer()) {
+                    throw new IOException("layer " + layer.digest() + " of " + image + " is of type "
+                            + layer.mediaType() + ", and only gzip and plain tar can be indexed");
+                }
+                index(image, layer, answer);
+                if (Context.current().isCancelled()) {
+                    return;
+                }
+            }
+            answer.onCompleted();
+        } catch (IllegalArgumentException e) {
+            answer.onError(
+                    Status.INVALID_ARGUMENT.withDescription(e.getMessage()).asRuntimeException());
+        } catch (IOException e) {
+            answer.onError(Status.UNAVAILABLE.withDescription(e.getMessage()).asRuntimeException());
+        }
+    }
+
+    private static ImageReference forPlatform(ImageReference image, ImageManifest index) throws IOException {
+        for (Descriptor manifest : index.manifests()) {
+            if (manifest.platform().equals(PLATFORM)) {
+                return new ImageReference(
+                        image.host(), image.repository(), manifest.digest().toString());
+            }
+        }
+        throw new IOException(image + " has no image for " + PLATFORM);
+    }
+
+    private void index(ImageReference image, Descriptor layer, StreamObserver<IndexProgress> answer)
+            throws IOException {
+        IndexProgress.Builder progress =
+                IndexProgress.newBuilder().setLayer(layer.digest().toString()).setBytesTotal(layer.size());
+        boolean known = layers.index(
+                layer.digest(),
+                List.of(new LayerSource(layer.digest(), image.host(), image.repository())),
+                (blob, uncompressed) ->
+                        answer.onNext(progress.setBytesRead(blob).build()));
+        try (LayerIndex index = LayerIndex.open(layers.index(layer.digest()))) {
+            answer.onNext(progress.setBytesRead(layer.size())
+                    .setDone(IndexedLayer.newBuilder()
+                            .setDiffId(index.diffId().toString())
+                            .setUncompressedBytes(index.uncompressedSize())
+                            .setEntries(index.objectCount())
+                            .setIndexBytes(Files.size(layers.index(layer.digest())))
+                            .setTreeBytes(Files.size(layers.tree(layer.digest())))
+                            .setKnown(known))
+                    .build());
+        }
+    }
+
+    @Override
+    public void listSnapshots(ListSnapshotsRequest request, StreamObserver<ListSnapshotsResponse> answer) {
+        try {
+            ListSnapshotsResponse found = ListSnapshotsResponse.newBuilder()
+                    .addAllSnapshots(snapshots.list())
+                    .build();
+            answer.onNext(found);
+            answer.onCompleted();
+        } catch (IOException e) {
+            answer.onError(Status.INTERNAL.withDescription(e.getMessage()).asRuntimeException());
+        }
+    }
+
+    @Override
+    public void getSnapshot(GetSnapshotRequest request, StreamObserver<SnapshotManifest> answer) {
+        try {
+            SnapshotManifest found = one(request.getId());
+            answer.onNext(found);
+            answer.onCompleted();
+        } catch (StatusException e) {
+            answer.onError(e);
+        } catch (IOException e) {
+            answer.onError(Status.INTERNAL.withDescription(e.getMessage()).asRuntimeException());
+        }
+    }
+
+    @Override
+    public void removeSnapshot(RemoveSnapshotRequest request, StreamObserver<RemoveSnapshotResponse> answer) {
+        try {
+            String id = one(request.getId()).getId();
+            snapshots.remove(id);
+            answer.onNext(RemoveSnapshotResponse.newBuilder().setId(id).build());
+            answer.onCompleted();
+        } catch (StatusException e) {
+            answer.onError(e);
+        } catch (IOException e) {
+            answer.onError(Status.INTERNAL.withDescription(e.getMessage()).asRuntimeException());
+        }
+    }
+
+    private SnapshotManifest one(String prefix) throws StatusException, IOException {
+        if (!prefix.matches("[0-9a-f]{" + ID_PREFIX + ",64}")) {
+            throw Status.INVALID_ARGUMENT
+                    .withDescription("\"" + prefix + "\" is not a snapshot's id or at least " + ID_PREFIX
+                            + " hexadecimal digits of one")
+                    .asException();
+        }
+        List<SnapshotManifest> found = snapshots.find(prefix);
+        if (found.isEmpty()) {
+            throw Status.NOT_FOUND
+                    .withDescription("there is no snapshot \"" + prefix + "\" on this node")
+                    .asException();
+        }
+        if (found.size() > 1) {
+            throw Status.INVALID_ARGUMENT
+                    .withDescription(found.size() + " snapshots start with \"" + prefix + "\"; give more of the id")
+                    .asException();
+        }
+        return found.getFirst();
+    }
+}

@@ -1,0 +1,88 @@
+package dev.coldstart.snapshotter.service;
+
+import dev.coldstart.proto.v1.Holding;
+import dev.coldstart.proto.v1.InventoryRequest;
+import dev.coldstart.proto.v1.NodeAgentGrpc;
+import dev.coldstart.proto.v1.NodeInventory;
+import dev.coldstart.proto.v1.SnapshotManifest;
+import dev.coldstart.proto.v1.Tier;
+import dev.coldstart.snapshotter.fetch.KnownLayer;
+import dev.coldstart.snapshotter.fetch.KnownLayers;
+import dev.coldstart.snapshotter.layer.LayerIndex;
+import dev.coldstart.snapshotter.layer.ObjectName;
+import dev.coldstart.snapshotter.object.ObjectStore;
+import io.grpc.Status;
+import io.grpc.stub.StreamObserver;
+import java.io.IOException;
+import java.nio.file.Files;
+import java.nio.file.Path;
+import java.util.BitSet;
+
+/** What the planner asks. */
+public final class NodeAgentService extends NodeAgentGrpc.NodeAgentImplBase {
+    private final String node;
+    private final Path root;
+    private final KnownLayers layers;
+    private final ObjectStore objects;
+    private final StoredSnapshots snapshots;
+
+    /** @param root whose file system's size is the disk tier's capacity */
+    public NodeAgentService(
+            String node, Path root, KnownLayers layers, ObjectStore objects, StoredSnapshots snapshots) {
+        this.node = node;
+        this.root = root;
+        this.layers = layers;
+        this.objects = objects;
+        this.snapshots = snapshots;
+    }
+
+    @Override
+    public void inventory(InventoryRequest request, StreamObserver<NodeInventory> answer) {
+        try {
+            NodeInventory.Builder inventory = NodeInventory.newBuilder()
+                    .setNode(node)
+                    .setDiskBytes(Files.getFileStore(root).getTotalSpace());
+            for (KnownLayer layer : layers.all()) {
+                inventory.addHoldings(Holding.newBuilder()
+                        .setGroup("layer:" + layer.index().layer())
+                        .setBytesTotal(layer.index().uncompressedSize())
+                        .setBytesPresent(layer.index().uncompressedSize() - missing(layer))
+                        .setTier(Tier.TIER_DISK));
+            }
+            for (SnapshotManifest snapshot : snapshots.list()) {
+                long bytes = snapshot.getCheckpointBytes() + snapshot.getUpperBytes();
+                inventory.addHoldings(Holding.newBuilder()
+                        .setGroup("snapshot:" + snapshot.getId())
+                        .setBytesTotal(bytes)
+                        .setBytesPresent(bytes)
+                        .setTier(Tier.TIER_DISK));
+            }
+            answer.onNext(inventory.build());
+            answer.onCompleted();
+        } catch (IOException e) {
+            answer.onError(Status.INTERNAL.withDescription(e.getMessage()).asRuntimeException());
+        }
+    }
+
+    /** Bytes of the layer's objects that would have to be fetched. */
+    private long missing(KnownLayer layer) {
+        LayerIndex index = layer.index();
+        long missing = 0;
+        for (int row = 0; row < index.objectCount(); row++) {
+            ObjectName name = index.objectName(row);
+            if (objects.contains(name)) {
+                continue;
+            }
+            long start = index.objectOffset(row);
+            long end = start + index.objectSize(row);
+            int first = layer.firstSpan(row);
+            BitSet present = objects.presentPieces(name, end - start, layer.pieces(row), layer.cut());
+            for (int span = first; span <= layer.lastSpan(row); span++) {
+                if (!present.get(span - first)) {
+                    missing += Math.min(end, index.spanEnd(span)) - Math.max(start, index.spanStart(span));
+                }
+            }
+        }
+        return missing;
+    }
+}

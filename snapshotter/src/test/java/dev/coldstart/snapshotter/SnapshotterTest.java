@@ -1,0 +1,340 @@
+package dev.coldstart.snapshotter;
+
+import static org.assertj.core.api.Assertions.assertThat;
+import static org.assertj.core.api.Assertions.assertThatThrownBy;
+import static org.junit.jupiter.api.Assumptions.assumeTrue;
+
+import com.google.protobuf.FieldMask;
+import dev.coldstart.linux.Mount;
+import dev.coldstart.linux.MountTable;
+import dev.coldstart.proto.containerd.services.snapshots.CleanupRequest;
+import dev.coldstart.proto.containerd.services.snapshots.CommitSnapshotRequest;
+import dev.coldstart.proto.containerd.services.snapshots.Info;
+import dev.coldstart.proto.containerd.services.snapshots.Kind;
+import dev.coldstart.proto.containerd.services.snapshots.ListSnapshotsRequest;
+import dev.coldstart.proto.containerd.services.snapshots.MountsRequest;
+import dev.coldstart.proto.containerd.services.snapshots.PrepareSnapshotRequest;
+import dev.coldstart.proto.containerd.services.snapshots.RemoveSnapshotRequest;
+import dev.coldstart.proto.containerd.services.snapshots.SnapshotsGrpc;
+import dev.coldstart.proto.containerd.services.snapshots.StatSnapshotRequest;
+import dev.coldstart.proto.containerd.services.snapshots.UpdateSnapshotRequest;
+import dev.coldstart.proto.containerd.services.snapshots.UsageRequest;
+import dev.coldstart.proto.containerd.services.snapshots.ViewSnapshotRequest;
+import dev.coldstart.proto.v1.AdminGrpc;
+import dev.coldstart.proto.v1.Holding;
+import dev.coldstart.proto.v1.IndexProgress;
+import dev.coldstart.proto.v1.IndexRequest;
+import dev.coldstart.proto.v1.InventoryRequest;
+import dev.coldstart.proto.v1.NodeAgentGrpc;
+import dev.coldstart.snapshotter.fetch.FaultyRegistry;
+import dev.coldstart.snapshotter.fetch.TestLayer;
+import io.grpc.ManagedChannel;
+import io.grpc.Status;
+import io.grpc.StatusRuntimeException;
+import io.grpc.netty.NettyChannelBuilder;
+import io.netty.channel.EventLoopGroup;
+import io.netty.channel.MultiThreadIoEventLoopGroup;
+import io.netty.channel.nio.NioIoHandler;
+import io.netty.channel.socket.nio.NioDomainSocketChannel;
+import java.io.IOException;
+import java.net.UnixDomainSocketAddress;
+import java.nio.charset.StandardCharsets;
+import java.nio.file.Files;
+import java.nio.file.Path;
+import java.util.ArrayList;
+import java.util.List;
+import java.util.Map;
+import org.jspecify.annotations.Nullable;
+import org.junit.jupiter.api.AfterEach;
+import org.junit.jupiter.api.BeforeEach;
+import org.junit.jupiter.api.Test;
+import org.junit.jupiter.api.io.TempDir;
+
+/** The whole program on real sockets, real mounts and a real (small) registry; needs root. */
+class SnapshotterTest {
+    private static final String REF = "containerd.io/snapshot.ref";
+
+    @TempDir
+    Path dir;
+
+    private final List<Path> mounted = new ArrayList<>();
+    private @Nullable Snapshotter snapshotter;
+    private @Nullable EventLoopGroup loop;
+    private final List<ManagedChannel> channels = new ArrayList<>();
+
+    @BeforeEach
+    void start() throws Exception {
+        assumeTrue(Integer.valueOf(0).equals(Files.getAttribute(Path.of("/proc/self"), "unix:uid")), "needs root");
+        assumeTrue(Files.exists(Path.of("/dev/fuse")), "needs /dev/fuse");
+        loop = new MultiThreadIoEventLoopGroup(1, NioIoHandler.newFactory());
+        restart();
+    }
+
+    private void restart() throws IOException {
+        if (snapshotter != null) {
+            snapshotter.close();
+        }
+        snapshotter = Snapshotter.start(
+                new Configuration(
+                        dir.resolve("root"), dir.resolve("run"), dir.resolve("no-containerd.sock"), "node-1", Map.of()),
+                "test",
+                dir.resolve("no-config.json"));
+    }
+
+    @AfterEach
+    void stop() throws Exception {
+        for (Path target : mounted.reversed()) {
+            Mount.umount(target.toString(), 0);
+        }
+        channels.forEach(ManagedChannel::shutdownNow);
+        if (snapshotter != null) {
+            snapshotter.close();
+        }
+        if (loop != null) {
+            var _ = loop.shutdownGracefully();
+        }
+        assertThat(MountTable.read()).noneMatch(entry -> entry.mountPoint().startsWith(dir.toString()));
+    }
+
+    private ManagedChannel channel(String socket) {
+        assert loop != null;
+        ManagedChannel channel = NettyChannelBuilder.forAddress(
+                        UnixDomainSocketAddress.of(dir.resolve("run").resolve(socket)))
+                .channelType(NioDomainSocketChannel.class)
+                .eventLoopGroup(loop)
+                .overrideAuthority("localhost")
+                .usePlaintext()
+                .build();
+        channels.add(channel);
+        return channel;
+    }
+
+    private SnapshotsGrpc.SnapshotsBlockingStub snapshots() {
+        return SnapshotsGrpc.newBlockingStub(channel("snapshotter.sock"));
+    }
+
+    private Path mount(List<dev.coldstart.proto.containerd.types.Mount> mounts) throws IOException {
+        assertThat(mounts).hasSize(1);
+        Path target = Files.createTempDirectory(dir, "mnt");
+        var mount = mounts.getFirst();
+        Mount.mount(mount.getType(), mount.getSource(), target.toString(), mount.getOptionsList());
+        mounted.add(target);
+        return target;
+    }
+
+    private void unmount(Path target) throws IOException {
+        Mount.umount(target.toString(), 0);
+        mounted.remove(target);
+    }
+
+    private static void assertStatus(Runnable call, Status.Code code) {
+        assertThatThrownBy(call::run)
+                .isInstanceOf(StatusRuntimeException.class)
+                .satisfies(
+                        e -> assertThat(((StatusRuntimeException) e).getStatus().getCode())
+                                .isEqualTo(code));
+    }
+
+    @Test
+    void ordinarySnapshotsAsContainerdExpectsThem() throws Exception {
+        var stub = snapshots();
+        Path first = mount(stub.prepare(PrepareSnapshotRequest.newBuilder()
+                        .setKey("default/1/a key")
+                        .putLabels("containerd.io/gc.root", "x")
+                        .build())
+                .getMountsList());
+        Files.writeString(first.resolve("foo"), "foo\n");
+        unmount(first);
+        assertStatus(
+                () -> stub.prepare(PrepareSnapshotRequest.newBuilder()
+                        .setKey("default/1/a key")
+                        .build()),
+                Status.Code.ALREADY_EXISTS);
+        stub.commit(CommitSnapshotRequest.newBuilder()
+                .setKey("default/1/a key")
+                .setName("A")
+                .putLabels("l", "1")
+                .build());
+        assertStatus(
+                () -> stub.mounts(MountsRequest.newBuilder().setKey("A").build()), Status.Code.FAILED_PRECONDITION);
+
+        Path second = mount(stub.prepare(PrepareSnapshotRequest.newBuilder()
+                        .setKey("b")
+                        .setParent("A")
+                        .build())
+                .getMountsList());
+        assertThat(second.resolve("foo")).hasContent("foo");
+        Files.delete(second.resolve("foo"));
+        Files.writeString(second.resolve("bar"), "bar\n");
+        unmount(second);
+        stub.commit(CommitSnapshotRequest.newBuilder().setKey("b").setName("B").build());
+        assertThat(stub.usage(UsageRequest.newBuilder().setKey("B").build()).getInodes())
+                .isGreaterThanOrEqualTo(2);
+
+        Path view = mount(stub.view(ViewSnapshotRequest.newBuilder()
+                        .setKey("v")
+                        .setParent("B")
+                        .build())
+                .getMountsList());
+        assertThat(view.resolve("bar")).hasContent("bar");
+        assertThat(view.resolve("foo")).doesNotExist();
+        assertThatThrownBy(() -> Files.createFile(view.resolve("x"))).isInstanceOf(IOException.class);
+        unmount(view);
+
+        assertThatThrownBy(() -> stub.remove(
+                        RemoveSnapshotRequest.newBuilder().setKey("A").build()))
+                .hasMessageContaining("remove");
+        Info updated = stub.update(UpdateSnapshotRequest.newBuilder()
+                        .setInfo(Info.newBuilder()
+                                .setName("A")
+                                .putLabels("l", "")
+                                .putLabels("m", "2"))
+                        .setUpdateMask(
+                                FieldMask.newBuilder().addPaths("labels.l").addPaths("labels.m"))
+                        .build())
+                .getInfo();
+        assertThat(updated.getLabelsMap()).isEqualTo(Map.of("m", "2"));
+        assertStatus(
+                () -> stub.update(UpdateSnapshotRequest.newBuilder()
+                        .setInfo(Info.newBuilder().setName("A"))
+                        .setUpdateMask(FieldMask.newBuilder().addPaths("parent"))
+                        .build()),
+                Status.Code.INVALID_ARGUMENT);
+
+        restart();
+        var again = snapshots();
+        List<String> names = new ArrayList<>();
+        again.list(ListSnapshotsRequest.newBuilder()
+                        .addFilters("kind==committed")
+                        .build())
+                .forEachRemaining(part -> part.getInfoList().forEach(info -> names.add(info.getName())));
+        assertThat(names).containsExactlyInAnyOrder("A", "B");
+        for (String name : List.of("v", "B", "A")) {
+            again.remove(RemoveSnapshotRequest.newBuilder().setKey(name).build());
+        }
+        again.cleanup(CleanupRequest.getDefaultInstance());
+        assertThat(dir.resolve("root/fs")).isEmptyDirectory();
+        assertStatus(
+                () -> again.stat(StatSnapshotRequest.newBuilder().setKey("A").build()), Status.Code.NOT_FOUND);
+    }
+
+    @Test
+    void manyLayersMount() throws Exception {
+        var stub = snapshots();
+        String parent = "";
+        for (int i = 0; i < 20; i++) {
+            Path target = mount(stub.prepare(PrepareSnapshotRequest.newBuilder()
+                            .setKey("k")
+                            .setParent(parent)
+                            .build())
+                    .getMountsList());
+            Files.writeString(target.resolve("f" + i), "x" + i);
+            unmount(target);
+            parent = "layer " + i;
+            stub.commit(CommitSnapshotRequest.newBuilder()
+                    .setKey("k")
+                    .setName(parent)
+                    .build());
+        }
+        Path view = mount(stub.view(ViewSnapshotRequest.newBuilder()
+                        .setKey("v")
+                        .setParent(parent)
+                        .build())
+                .getMountsList());
+        for (int i = 0; i < 20; i++) {
+            assertThat(view.resolve("f" + i)).hasContent("x" + i);
+        }
+    }
+
+    @Test
+    void anIndexedLayerIsServedLazilyByteForByteAndAgainAfterARestartWithoutTheRegistry() throws Exception {
+        TestLayer data = TestLayer.generate(3);
+        String config = "{\"rootfs\":{\"diff_ids\":[\"" + data.diffId() + "\"]}}";
+        String manifest = "{\"config\":{\"digest\":\"" + TestLayer.sha256(config.getBytes(StandardCharsets.UTF_8))
+                + "\",\"size\":1},\"layers\":[{\"mediaType\":\"application/vnd.oci.image.layer.v1.tar+gzip\",\"digest\":\""
+                + data.digest() + "\",\"size\":" + data.blob().length + "}]}";
+        PrepareSnapshotRequest extract = PrepareSnapshotRequest.newBuilder()
+                .setKey("default/1/extract-1 " + data.diffId())
+                .putLabels(REF, data.diffId().toString())
+                .putLabels(
+                        "containerd.io/snapshot/cri.layer-digest", data.digest().toString())
+                .putLabels("containerd.io/snapshot/cri.image-ref", "PLACE/team/model:v1")
+                .build();
+        Path lazy;
+        try (FaultyRegistry registry = new FaultyRegistry(true)) {
+            registry.manifest("v1", manifest.getBytes(StandardCharsets.UTF_8));
+            registry.blob(data.digest().toString(), data.blob());
+            String image = registry.host() + "/team/model:v1";
+            List<IndexProgress> progress = new ArrayList<>();
+            AdminGrpc.newBlockingStub(channel("node.sock"))
+                    .index(IndexRequest.newBuilder().setImage(image).build())
+                    .forEachRemaining(progress::add);
+            assertThat(progress.getLast().getDone().getDiffId())
+                    .isEqualTo(data.diffId().toString());
+            int indexing = registry.requests();
+
+            PrepareSnapshotRequest prepare = extract.toBuilder()
+                    .putLabels("containerd.io/snapshot/cri.image-ref", image)
+                    .build();
+            var stub = snapshots();
+            assertStatus(() -> stub.prepare(prepare), Status.Code.ALREADY_EXISTS);
+            assertThat(registry.requests()).isEqualTo(indexing);
+            List<Info> found = new ArrayList<>();
+            stub.list(ListSnapshotsRequest.newBuilder()
+                            .addFilters("labels.\"" + REF + "\"==\"" + data.diffId() + "\",parent==\"\"")
+                            .build())
+                    .forEachRemaining(part -> found.addAll(part.getInfoList()));
+            assertThat(found).hasSize(1);
+            assertThat(found.getFirst().getKind()).isEqualTo(Kind.COMMITTED);
+            String top = found.getFirst().getName();
+
+            Path first = mount(stub.prepare(PrepareSnapshotRequest.newBuilder()
+                            .setKey("c1")
+                            .setParent(top)
+                            .build())
+                    .getMountsList());
+            assertThat(first.resolve("small").toFile().list()).hasSize(41);
+            assertThat(registry.requests()).isEqualTo(indexing);
+            assertThat(first.resolve("large/two")).hasBinaryContent(data.file("large/two"));
+            assertThat(registry.requests()).isGreaterThan(indexing);
+            for (Map.Entry<String, byte[]> file : data.files().entrySet()) {
+                assertThat(first.resolve(file.getKey())).hasBinaryContent(file.getValue());
+            }
+            Files.writeString(first.resolve("small/f1"), "written");
+            assertThat(first.resolve("small/f1")).hasContent("written");
+            unmount(first);
+            lazy = mount(stub.view(ViewSnapshotRequest.newBuilder()
+                            .setKey("v")
+                            .setParent(top)
+                            .build())
+                    .getMountsList());
+            assertThat(lazy.resolve("small/f1")).hasBinaryContent(data.file("small/f1"));
+            unmount(lazy);
+
+            List<Holding> holdings = NodeAgentGrpc.newBlockingStub(channel("node.sock"))
+                    .inventory(InventoryRequest.getDefaultInstance())
+                    .getHoldingsList();
+            assertThat(holdings).hasSize(1);
+            assertThat(holdings.getFirst().getGroup()).isEqualTo("layer:" + data.digest());
+            assertThat(holdings.getFirst().getBytesPresent())
+                    .isEqualTo(holdings.getFirst().getBytesTotal());
+        }
+        restart();
+        Path again = mount(snapshots()
+                .mounts(MountsRequest.newBuilder().setKey("v").build())
+                .getMountsList());
+        for (Map.Entry<String, byte[]> file : data.files().entrySet()) {
+            assertThat(again.resolve(file.getKey())).hasBinaryContent(file.getValue());
+        }
+    }
+
+    @Test
+    void aLayerThatCannotBeFoundBecomesAnOrdinarySnapshot() throws Exception {
+        var answer = snapshots()
+                .prepare(PrepareSnapshotRequest.newBuilder()
+                        .setKey("extract-1")
+                        .putLabels(REF, "sha256:" + "ab".repeat(32))
+                        .build());
+        assertThat(answer.getMounts(0).getType()).isEqualTo("bind");
+    }
+}
