@@ -13,6 +13,9 @@ final class ReadAhead {
     private static final int NEAR = 3;
 
     private long window;
+    /** The span with which the last new miss began. */
+    private int asked;
+
     private int frontier = -1;
     private int marker = Integer.MAX_VALUE;
 
@@ -22,10 +25,15 @@ final class ReadAhead {
      * @return bytes of the blob to fetch behind {@code last}; 0 for none
      */
     synchronized long missed(int first, int last) {
+        if (first >= asked && last < frontier) {
+            // Another reader of what is on its way says nothing new.
+            return 0;
+        }
         boolean sequential = frontier >= 0 && first <= frontier + NEAR && last + NEAR >= frontier;
         window = sequential
                 ? Math.min(LARGEST, Math.max(SMALLEST, 2 * window))
                 : window >= 4 * SMALLEST ? window / 4 : 0;
+        asked = first;
         frontier = last + 1;
         marker = Integer.MAX_VALUE;
         return window;

@@ -43,19 +43,21 @@ public final class RegistrySource implements BlobSource {
             order.add(best);
         }
         sources.apply(layer).stream().filter(source -> !source.equals(best)).forEach(order::add);
-        IOException last = null;
+        // The likeliest source's failure is the one to tell.
+        IOException told = null;
         for (LayerSource source : order) {
             try {
                 InputStream in = open.from(source);
                 good.put(layer, source);
                 return in;
             } catch (IOException e) {
-                if (last != null) {
-                    e.addSuppressed(last);
+                if (told == null) {
+                    told = e;
+                } else {
+                    told.addSuppressed(e);
                 }
-                last = e;
             }
         }
-        throw last == null ? new IOException("nothing says which registry has layer " + layer) : last;
+        throw told == null ? new IOException("nothing says which registry has layer " + layer) : told;
     }
 }

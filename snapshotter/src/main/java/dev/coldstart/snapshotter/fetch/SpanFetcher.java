@@ -6,6 +6,7 @@ import dev.coldstart.snapshotter.layer.LayerIndex;
 import dev.coldstart.snapshotter.layer.ObjectName;
 import dev.coldstart.snapshotter.object.ObjectStore;
 import dev.coldstart.snapshotter.object.PartialObject;
+import dev.coldstart.snapshotter.registry.RegistryException;
 import java.io.EOFException;
 import java.io.IOException;
 import java.io.InputStream;
@@ -24,6 +25,7 @@ import java.util.concurrent.TimeoutException;
 import java.util.concurrent.atomic.AtomicBoolean;
 import java.util.concurrent.atomic.AtomicInteger;
 import java.util.concurrent.atomic.LongAdder;
+import java.util.function.IntPredicate;
 
 /**
  * Brings spans. Each span is fetched by one request at a time, whoever asks; adjacent missing spans of a read share a
@@ -104,7 +106,7 @@ public final class SpanFetcher implements AutoCloseable {
     public void opened(KnownLayer layer, int row, PartialObject object) {
         if (!object.complete() && !object.has(0)) {
             int span = layer.firstSpan(row);
-            var _ = request(layer, span, span);
+            var _ = request(layer, span, span, again -> object.has(0));
         }
     }
 
@@ -143,7 +145,7 @@ public final class SpanFetcher implements AutoCloseable {
                 while (to < last && !object.has(to + 1 - base)) {
                     to++;
                 }
-                waiting.addAll(request(layer, from, to));
+                waiting.addAll(request(layer, from, to, span -> object.has(span - base)));
                 from = to + 1;
             }
             if (!waiting.isEmpty()) {
@@ -183,7 +185,8 @@ public final class SpanFetcher implements AutoCloseable {
                 }
                 return;
             }
-            Flight flight = request(layer, span, span).getFirst();
+            Flight flight =
+                    request(layer, span, span, again -> object.has(piece)).getFirst();
             await(flight.open, layer, deadline);
             if (!object.has(piece)) {
                 await(flight.all, layer, deadline);
@@ -214,24 +217,35 @@ public final class SpanFetcher implements AutoCloseable {
         }
     }
 
-    /** The flights of these spans; starts those that are not on their way. */
-    private List<Flight> request(KnownLayer layer, int first, int last) {
+    /**
+     * The flights of these spans; starts those that are not on their way.
+     *
+     * @param here whether a span has landed after all: a flight leaves the table after its bytes are in place
+     */
+    private List<Flight> request(KnownLayer layer, int first, int last, IntPredicate here) {
         List<Flight> all = new ArrayList<>(last - first + 1);
         List<Flight> mine = new ArrayList<>();
-        int start = first;
+        int from = first;
         for (int span = first; span <= last; span++) {
             Flight fresh = new Flight();
-            Flight found = flights.putIfAbsent(new SpanKey(layer.ordinal(), span), fresh);
+            SpanKey key = new SpanKey(layer.ordinal(), span);
+            Flight found = flights.putIfAbsent(key, fresh);
             all.add(found == null ? fresh : found);
-            if (found == null) {
+            boolean start = found == null && !here.test(span);
+            if (found == null && !start) {
+                flights.remove(key);
+                fresh.open.complete(null);
+                fresh.all.complete(null);
+            }
+            if (start) {
                 if (mine.isEmpty()) {
-                    start = span;
+                    from = span;
                 }
                 mine.add(fresh);
             }
-            boolean full = layer.index().spanBlobEnd(span) - layer.index().spanBlobStart(start) >= DEMAND_BYTES;
-            if (!mine.isEmpty() && (found != null || full || span == last)) {
-                submit(layer, start, List.copyOf(mine), demand);
+            boolean full = layer.index().spanBlobEnd(span) - layer.index().spanBlobStart(from) >= DEMAND_BYTES;
+            if (!mine.isEmpty() && (!start || full || span == last)) {
+                submit(layer, from, List.copyOf(mine), demand);
                 mine.clear();
             }
         }
@@ -340,6 +354,12 @@ public final class SpanFetcher implements AutoCloseable {
                 int[] landed = {done};
                 try {
                     stream(layer, start, run, landed);
+                } catch (RegistryException e) {
+                    last = e;
+                    if (e.reason() != RegistryException.Reason.MALFORMED) {
+                        // The client has tried as often as makes sense.
+                        attempt = ATTEMPTS;
+                    }
                 } catch (IOException e) {
                     last = e;
                 }
