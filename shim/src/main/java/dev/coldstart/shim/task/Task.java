@@ -17,6 +17,7 @@ final class Task {
     private volatile @Nullable Stdio stdio;
     private volatile @Nullable Child child;
     private final CompletableFuture<Exit> ended = new CompletableFuture<>();
+    private final CompletableFuture<@Nullable Void> told = new CompletableFuture<>();
 
     /** @param id the exec's id; the container's for its first process */
     Task(String id, Streams streams) {
@@ -65,6 +66,11 @@ final class Task {
     /** Done when the end may be told to clients, which is later than the end itself. */
     CompletableFuture<Exit> ended() {
         return ended;
+    }
+
+    /** Done when the event of the end is queued. */
+    CompletableFuture<@Nullable Void> told() {
+        return told;
     }
 
     void end(Exit exit) {

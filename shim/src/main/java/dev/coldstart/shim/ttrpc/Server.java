@@ -17,6 +17,7 @@ import java.nio.file.Files;
 import java.nio.file.Path;
 import java.nio.file.attribute.PosixFileAttributes;
 import java.nio.file.attribute.PosixFilePermissions;
+import java.time.Duration;
 import java.util.Set;
 import java.util.concurrent.ConcurrentHashMap;
 import java.util.concurrent.ForkJoinPool;
@@ -37,6 +38,7 @@ public final class Server implements AutoCloseable {
     private final UnixDomainPrincipal self;
     private final Methods methods;
     private final Set<Connection> connections = ConcurrentHashMap.newKeySet();
+    private final Set<Call> working = ConcurrentHashMap.newKeySet();
 
     private Server(Path path, ServerSocketChannel listener, UnixDomainPrincipal self, Methods methods) {
         this.path = path;
@@ -63,6 +65,14 @@ public final class Server implements AutoCloseable {
         } catch (IOException e) {
             listener.close();
             throw e;
+        }
+    }
+
+    /** Waits until what is being done is answered, calls that only wait left out; at most {@code limit}. */
+    public void drain(Duration limit) throws InterruptedException {
+        long deadline = System.nanoTime() + limit.toNanos();
+        for (Call call : Set.copyOf(working)) {
+            var _ = call.thread.join(Duration.ofNanos(Math.max(1, deadline - System.nanoTime())));
         }
     }
 
@@ -150,7 +160,7 @@ public final class Server implements AutoCloseable {
             refuse(connection, stream, e.code(), String.valueOf(e.getMessage()));
             return;
         }
-        new Call(connection, stream, request, method, waiting).start();
+        new Call(connection, stream, request, method, method.waits() ? waiting : working).start();
     }
 
     private static void refuse(Connection connection, int stream, int code, String message) throws IOException {
@@ -169,22 +179,20 @@ public final class Server implements AutoCloseable {
         private final int stream;
         private final Request request;
         private final Methods.Method method;
-        private final Set<Call> waiting;
+        private final Set<Call> unanswered;
         private final AtomicBoolean answered = new AtomicBoolean();
         private final Thread thread = Thread.ofVirtual().name("request").unstarted(this);
 
-        Call(Connection connection, int stream, Request request, Methods.Method method, Set<Call> waiting) {
+        Call(Connection connection, int stream, Request request, Methods.Method method, Set<Call> unanswered) {
             this.connection = connection;
             this.stream = stream;
             this.request = request;
             this.method = method;
-            this.waiting = waiting;
+            this.unanswered = unanswered;
         }
 
         void start() {
-            if (method.waits()) {
-                waiting.add(this);
-            }
+            unanswered.add(this);
             thread.start();
             long nanos = request.getTimeoutNano();
             if (nanos > 0) {
@@ -214,7 +222,7 @@ public final class Server implements AutoCloseable {
             try {
                 answer(respond());
             } finally {
-                waiting.remove(this);
+                unanswered.remove(this);
             }
         }
 
