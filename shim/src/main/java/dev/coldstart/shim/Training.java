@@ -1,0 +1,159 @@
+package dev.coldstart.shim;
+
+import com.google.protobuf.Any;
+import com.google.protobuf.ByteString;
+import com.google.protobuf.MessageLite;
+import dev.coldstart.proto.containerd.runc.Options;
+import dev.coldstart.proto.containerd.task.ConnectRequest;
+import dev.coldstart.proto.containerd.task.CreateTaskRequest;
+import dev.coldstart.proto.containerd.task.DeleteRequest;
+import dev.coldstart.proto.containerd.task.ExecProcessRequest;
+import dev.coldstart.proto.containerd.task.KillRequest;
+import dev.coldstart.proto.containerd.task.PidsRequest;
+import dev.coldstart.proto.containerd.task.ShutdownRequest;
+import dev.coldstart.proto.containerd.task.StartRequest;
+import dev.coldstart.proto.containerd.task.StateRequest;
+import dev.coldstart.proto.containerd.task.StatsRequest;
+import dev.coldstart.proto.containerd.task.WaitRequest;
+import dev.coldstart.proto.containerd.types.Mount;
+import dev.coldstart.shim.ttrpc.Client;
+import dev.coldstart.shim.ttrpc.StatusException;
+import java.io.BufferedReader;
+import java.io.IOException;
+import java.nio.file.Files;
+import java.nio.file.Path;
+import java.nio.file.attribute.PosixFilePermissions;
+import java.time.Duration;
+import java.util.Map;
+import java.util.concurrent.TimeUnit;
+import org.jspecify.annotations.Nullable;
+
+/**
+ * Leads a daemon through a container's life, so that the JVM can record what an AOT cache needs. Part of the build: the
+ * container is a {@code sleep} behind a script in runc's place, and needs no rights.
+ */
+public final class Training {
+    private static final Duration LIMIT = Duration.ofSeconds(20);
+    private static final String RUNTIME = """
+            #!/bin/sh
+            # Takes runc's place: a process instead of a container.
+            while [ $# -gt 0 ]; do
+                case $1 in
+                    --pid-file) pid_file=$2; shift ;;
+                    create|exec) verb=$1 ;;
+                    kill) kill -9 "$(cat init.pid)" ;;
+                esac
+                shift
+            done
+            case ${verb-} in
+                create) sleep 1000 & ;;
+                exec) sleep 0.2 & ;;
+                *) exit 0 ;;
+            esac
+            printf %s $! >"$pid_file"
+            """;
+
+    private Training() {}
+
+    /**
+     * Runs the daemon and ends it.
+     *
+     * @param arguments the daemon's launcher, and an empty directory to work in
+     */
+    public static void main(String[] arguments) throws Exception {
+        Path directory = Path.of(arguments[1]).toAbsolutePath();
+        Path bundle = Files.createDirectories(directory.resolve("bundle"));
+        Files.createDirectories(bundle.resolve("rootfs"));
+        Files.writeString(bundle.resolve("config.json"), """
+                {"ociVersion":"1.2.0","annotations":{"coldstart.dev/ready":"after:1s"},
+                 "linux":{"cgroupsPath":"/t","namespaces":[{"type":"pid"},{"type":"network","path":"/proc/1/ns/net"}]}}
+                """);
+        Path runtime = Files.writeString(directory.resolve("runc"), RUNTIME);
+        Files.setPosixFilePermissions(runtime, PosixFilePermissions.fromString("rwx------"));
+        Path output = Files.createFile(directory.resolve("out"));
+        Process daemon = new ProcessBuilder(
+                        Path.of(arguments[0]).toAbsolutePath().toString(),
+                        "-namespace",
+                        "training",
+                        "-id",
+                        "t",
+                        "-address",
+                        directory.resolve("containerd.sock").toString(),
+                        "-socket",
+                        directory.resolve("s").toString())
+                .directory(bundle.toFile())
+                .redirectInput(ProcessBuilder.Redirect.from(new java.io.File("/dev/null")))
+                .redirectError(ProcessBuilder.Redirect.INHERIT)
+                .start();
+        try (BufferedReader answer = daemon.inputReader()) {
+            @Nullable String address = answer.readLine();
+            if (address == null || !address.startsWith("unix://")) {
+                throw new IOException("the daemon did not start: " + address);
+            }
+            try (Client client = Client.connect(Path.of(address.substring("unix://".length())))) {
+                live(client, bundle, runtime, output);
+            }
+            if (!daemon.waitFor(LIMIT.toSeconds(), TimeUnit.SECONDS)) {
+                throw new IOException("the daemon did not end");
+            }
+        } finally {
+            daemon.destroyForcibly();
+        }
+    }
+
+    private static void live(Client client, Path bundle, Path runtime, Path output)
+            throws StatusException, IOException, InterruptedException {
+        CreateTaskRequest.Builder create = CreateTaskRequest.newBuilder()
+                .setId("t")
+                .setBundle(bundle.toString())
+                .setStdout("file://" + output)
+                .setOptions(Any.newBuilder()
+                        .setTypeUrl("containerd.runc.v1.Options")
+                        .setValue(Options.newBuilder()
+                                .setBinaryName(runtime.toString())
+                                .build()
+                                .toByteString()));
+        try {
+            call(
+                    client,
+                    "Create",
+                    create.clone()
+                            .addRootfs(Mount.newBuilder().setType("tmpfs").setSource("tmpfs"))
+                            .build());
+        } catch (StatusException e) {
+            // Without the right to mount, a build still gets all else.
+            call(client, "Create", create.build());
+        }
+        call(client, "Start", StartRequest.newBuilder().setId("t").build());
+        call(client, "State", StateRequest.newBuilder().setId("t").build());
+        call(client, "Connect", ConnectRequest.newBuilder().setId("t").build());
+        call(client, "Pids", PidsRequest.newBuilder().setId("t").build());
+        call(client, "Stats", StatsRequest.newBuilder().setId("t").build());
+        call(
+                client,
+                "Exec",
+                ExecProcessRequest.newBuilder()
+                        .setId("t")
+                        .setExecId("e")
+                        .setSpec(Any.newBuilder().setValue(ByteString.copyFromUtf8("{\"args\":[\"x\"]}")))
+                        .build());
+        call(
+                client,
+                "Start",
+                StartRequest.newBuilder().setId("t").setExecId("e").build());
+        call(client, "Wait", WaitRequest.newBuilder().setId("t").setExecId("e").build());
+        call(
+                client,
+                "Delete",
+                DeleteRequest.newBuilder().setId("t").setExecId("e").build());
+        call(client, "Kill", KillRequest.newBuilder().setId("t").setSignal(9).build());
+        call(client, "Wait", WaitRequest.newBuilder().setId("t").build());
+        call(client, "Delete", DeleteRequest.newBuilder().setId("t").build());
+        call(client, "Shutdown", ShutdownRequest.newBuilder().setId("t").build());
+    }
+
+    private static void call(Client client, String method, MessageLite request)
+            throws StatusException, IOException, InterruptedException {
+        var _ = client.call("containerd.task.v2.Task", method, request, Map.of(), LIMIT);
+    }
+}
