@@ -1,0 +1,80 @@
+package dev.coldstart.shim.task;
+
+import com.google.protobuf.Any;
+import dev.coldstart.proto.containerd.runc.Options;
+import java.io.IOException;
+import java.nio.file.Files;
+import java.nio.file.Path;
+import java.nio.file.attribute.PosixFilePermissions;
+
+/**
+ * A script in runc's place, for what a real runtime does not do on demand: fail at a chosen command. Its container is a
+ * shell that runs a file of the bundle.
+ */
+record ScriptedRuntime(Path binary, Path bundle) {
+    private static final String SCRIPT = """
+            #!/bin/sh
+            log='' pid_file='' verb='' signal=''
+            while [ $# -gt 0 ]; do
+                case $1 in
+                    --log) log=$2; shift ;;
+                    --root|--log-format|--bundle|--process|--resources) shift ;;
+                    --pid-file) pid_file=$2; shift ;;
+                    -*) ;;
+                    create|start|exec|kill|delete|pause|resume|update) verb=$1 ;;
+                    *) signal=$1 ;;
+                esac
+                shift
+            done
+            echo "$verb" >>calls
+            if [ -e "fail-$verb" ]; then
+                printf '{"level":"info","msg":"x"}\\n{"level":"error","msg":"%s"}\\n' "$(cat "fail-$verb")" >"$log"
+                exit 1
+            fi
+            case $verb in
+                create) sh ./init & printf %s $! >"$pid_file" ;;
+                start) : >started ;;
+                exec) sh ./exec & printf %s $! >"$pid_file" ;;
+                kill) kill -"$signal" "$(cat init.pid)" ;;
+            esac
+            exit 0
+            """;
+
+    /** Puts the script and a bundle into an empty directory. */
+    static ScriptedRuntime in(Path directory) throws IOException {
+        Path bundle = Files.createDirectories(directory.resolve("bundle"));
+        Path binary = Files.writeString(directory.resolve("runtime"), SCRIPT);
+        Files.setPosixFilePermissions(binary, PosixFilePermissions.fromString("rwx------"));
+        Files.writeString(
+                bundle.resolve("config.json"),
+                "{\"linux\":{\"namespaces\":[{\"type\":\"pid\"}]},\"annotations\":{\"a\":\"b\"}}");
+        ScriptedRuntime runtime = new ScriptedRuntime(binary, bundle);
+        runtime.init("exec sleep 1000");
+        runtime.exec("exec sleep 1000");
+        return runtime;
+    }
+
+    /** What the container's first process does once it is started. */
+    void init(String script) throws IOException {
+        Files.writeString(bundle.resolve("init"), "while [ ! -e started ]; do sleep 0.01; done\n" + script + "\n");
+    }
+
+    void exec(String script) throws IOException {
+        Files.writeString(bundle.resolve("exec"), "sleep 0.05\n" + script + "\n");
+    }
+
+    void failAt(String verb, String message) throws IOException {
+        Files.writeString(bundle.resolve("fail-" + verb), message);
+    }
+
+    Any options() {
+        return Any.newBuilder()
+                .setTypeUrl("containerd.runc.v1.Options")
+                .setValue(Options.newBuilder()
+                        .setBinaryName(binary.toString())
+                        .setRoot(bundle.resolve("root").toString())
+                        .build()
+                        .toByteString())
+                .build();
+    }
+}

@@ -1,0 +1,434 @@
+package dev.coldstart.shim.task;
+
+import static org.assertj.core.api.Assertions.assertThat;
+import static org.assertj.core.api.Assertions.assertThatThrownBy;
+
+import com.google.protobuf.Any;
+import com.google.protobuf.ByteString;
+import com.google.protobuf.MessageLite;
+import dev.coldstart.proto.containerd.events.TaskExit;
+import dev.coldstart.proto.containerd.services.events.ttrpc.Envelope;
+import dev.coldstart.proto.containerd.task.ConnectRequest;
+import dev.coldstart.proto.containerd.task.ConnectResponse;
+import dev.coldstart.proto.containerd.task.CreateTaskRequest;
+import dev.coldstart.proto.containerd.task.CreateTaskResponse;
+import dev.coldstart.proto.containerd.task.DeleteRequest;
+import dev.coldstart.proto.containerd.task.DeleteResponse;
+import dev.coldstart.proto.containerd.task.ExecProcessRequest;
+import dev.coldstart.proto.containerd.task.KillRequest;
+import dev.coldstart.proto.containerd.task.PauseRequest;
+import dev.coldstart.proto.containerd.task.ResumeRequest;
+import dev.coldstart.proto.containerd.task.ShutdownRequest;
+import dev.coldstart.proto.containerd.task.StartRequest;
+import dev.coldstart.proto.containerd.task.StartResponse;
+import dev.coldstart.proto.containerd.task.StateRequest;
+import dev.coldstart.proto.containerd.task.StateResponse;
+import dev.coldstart.proto.containerd.task.WaitRequest;
+import dev.coldstart.proto.containerd.task.WaitResponse;
+import dev.coldstart.proto.containerd.v1.types.Status;
+import dev.coldstart.shim.event.EventsReceiver;
+import dev.coldstart.shim.event.Publisher;
+import dev.coldstart.shim.process.Reaper;
+import dev.coldstart.shim.snapshot.Snapshots;
+import dev.coldstart.shim.ttrpc.Client;
+import dev.coldstart.shim.ttrpc.Code;
+import dev.coldstart.shim.ttrpc.Server;
+import dev.coldstart.shim.ttrpc.StatusException;
+import java.io.IOException;
+import java.nio.file.Files;
+import java.nio.file.Path;
+import java.time.Duration;
+import java.util.ArrayList;
+import java.util.List;
+import java.util.Map;
+import java.util.Optional;
+import org.junit.jupiter.api.AfterEach;
+import org.junit.jupiter.api.BeforeAll;
+import org.junit.jupiter.api.BeforeEach;
+import org.junit.jupiter.api.Test;
+import org.junit.jupiter.api.Timeout;
+import org.junit.jupiter.api.io.TempDir;
+
+/** The service over its socket, with a scripted runtime and containerd's end of the events. */
+@Timeout(60)
+class TaskServiceTest {
+    private static final Duration LIMIT = Duration.ofSeconds(20);
+
+    // One for the process: it reaps every child of this JVM, which starts none in another way.
+    private static Reaper reaper;
+
+    @TempDir
+    Path directory;
+
+    private ScriptedRuntime runtime;
+    private EventsReceiver events;
+    private Publisher publisher;
+    private TaskService service;
+    private Server server;
+    private Client client;
+
+    @BeforeAll
+    static void reap() throws IOException {
+        reaper = Reaper.start();
+    }
+
+    @BeforeEach
+    void start() throws IOException {
+        runtime = ScriptedRuntime.in(directory);
+        events = new EventsReceiver(directory.resolve("events"));
+        publisher = Publisher.start(Optional.of(directory.resolve("events")), "ns", Duration.ofMillis(50));
+        Node node = new Node("ns", System.getenv(), reaper, publisher, new Snapshots(directory.resolve("none")));
+        service = new TaskService(() -> node);
+        server = Server.start(directory.resolve("s"), service.methods());
+        client = Client.connect(directory.resolve("s"));
+    }
+
+    @AfterEach
+    void stop() throws Exception {
+        try {
+            call("Kill", KillRequest.newBuilder().setId("c").setSignal(9).build());
+        } catch (StatusException e) {
+            assertThat(e.code()).isIn(Code.NOT_FOUND, Code.UNKNOWN);
+        }
+        client.close();
+        server.close();
+        publisher.close(LIMIT);
+        events.close();
+    }
+
+    private ByteString call(String method, MessageLite request) throws Exception {
+        return client.call("containerd.task.v3.Task", method, request, Map.of(), LIMIT);
+    }
+
+    private CreateTaskRequest.Builder create() {
+        return CreateTaskRequest.newBuilder()
+                .setId("c")
+                .setBundle(runtime.bundle().toString())
+                .setOptions(runtime.options());
+    }
+
+    private int created() throws Exception {
+        return CreateTaskResponse.parseFrom(call("Create", create().build())).getPid();
+    }
+
+    private int started(String exec) throws Exception {
+        return StartResponse.parseFrom(call(
+                        "Start",
+                        StartRequest.newBuilder().setId("c").setExecId(exec).build()))
+                .getPid();
+    }
+
+    private void exec(String id) throws Exception {
+        call(
+                "Exec",
+                ExecProcessRequest.newBuilder()
+                        .setId("c")
+                        .setExecId(id)
+                        .setSpec(Any.newBuilder().setValue(ByteString.copyFromUtf8("{\"args\":[\"a\"]}")))
+                        .build());
+    }
+
+    private StateResponse state(String exec) throws Exception {
+        return StateResponse.parseFrom(call(
+                "State", StateRequest.newBuilder().setId("c").setExecId(exec).build()));
+    }
+
+    private int waited(String exec) throws Exception {
+        return WaitResponse.parseFrom(call(
+                        "Wait",
+                        WaitRequest.newBuilder().setId("c").setExecId(exec).build()))
+                .getExitStatus();
+    }
+
+    private DeleteResponse deleted(String exec) throws Exception {
+        return DeleteResponse.parseFrom(call(
+                "Delete", DeleteRequest.newBuilder().setId("c").setExecId(exec).build()));
+    }
+
+    private void kill(String exec, int signal) throws Exception {
+        call(
+                "Kill",
+                KillRequest.newBuilder()
+                        .setId("c")
+                        .setExecId(exec)
+                        .setSignal(signal)
+                        .build());
+    }
+
+    private List<String> topics(int count) throws Exception {
+        List<String> topics = new ArrayList<>();
+        for (int i = 0; i < count; i++) {
+            topics.add(events.next().getTopic());
+        }
+        return topics;
+    }
+
+    private static void assertCode(int code, org.assertj.core.api.ThrowableAssert.ThrowingCallable call) {
+        assertThatThrownBy(call)
+                .isInstanceOfSatisfying(
+                        StatusException.class, e -> assertThat(e.code()).isEqualTo(code));
+    }
+
+    @Test
+    void livesAndDies() throws Exception {
+        runtime.init("exit 7");
+        int pid = created();
+        assertThat(state("").getStatus()).isEqualTo(Status.CREATED);
+        assertThat(state("").getPid()).isEqualTo(pid).isPositive();
+        assertThat(started("")).isEqualTo(pid);
+        assertThat(waited("")).isEqualTo(7);
+        assertThat(waited("")).isEqualTo(7);
+        StateResponse state = state("");
+        assertThat(state.getStatus()).isEqualTo(Status.STOPPED);
+        assertThat(state.getExitStatus()).isEqualTo(7);
+        assertThat(state.getExitedAt().getSeconds()).isPositive();
+        DeleteResponse deleted = deleted("");
+        assertThat(deleted.getExitStatus()).isEqualTo(7);
+        assertThat(deleted.getPid()).isEqualTo(pid);
+        assertCode(Code.NOT_FOUND, () -> state(""));
+        assertCode(Code.NOT_FOUND, () -> deleted(""));
+        assertThat(topics(4)).containsExactly("/tasks/create", "/tasks/start", "/tasks/exit", "/tasks/delete");
+    }
+
+    @Test
+    void aProcessThatEndsAtOnceStillStartsFirst() throws Exception {
+        for (int i = 0; i < 10; i++) {
+            runtime.init("exit 0");
+            created();
+            started("");
+            waited("");
+            deleted("");
+            Files.delete(runtime.bundle().resolve("started"));
+            assertThat(topics(4)).containsExactly("/tasks/create", "/tasks/start", "/tasks/exit", "/tasks/delete");
+        }
+    }
+
+    @Test
+    void aFailedCreateLeavesNothing() throws Exception {
+        runtime.failAt("create", "no such binary");
+        assertThatThrownBy(this::created)
+                .hasMessage("OCI runtime create failed: no such binary")
+                .isInstanceOfSatisfying(
+                        StatusException.class, e -> assertThat(e.code()).isEqualTo(Code.UNKNOWN));
+        assertCode(Code.NOT_FOUND, () -> state(""));
+        Files.delete(runtime.bundle().resolve("fail-create"));
+        created();
+        assertThat(topics(1)).containsExactly("/tasks/create");
+        assertThat(events.isEmpty()).isTrue();
+    }
+
+    @Test
+    void aMissingRuntimeIsSaid() {
+        assertThatThrownBy(() -> call(
+                        "Create",
+                        create().setOptions(new ScriptedRuntime(Path.of("/nowhere/runc"), runtime.bundle()).options())
+                                .build()))
+                .hasMessageContaining("The OCI runtime \"/nowhere/runc\" cannot be run")
+                .hasMessageContaining("ENOENT");
+    }
+
+    @Test
+    void aFailedStartCanBeDeleted() throws Exception {
+        runtime.failAt("start", "broken");
+        created();
+        assertThatThrownBy(() -> started("")).hasMessage("OCI runtime start failed: broken");
+        assertThat(state("").getStatus()).isEqualTo(Status.CREATED);
+        assertThat(deleted("").getExitStatus()).isEqualTo(137);
+        assertThat(topics(3)).containsExactly("/tasks/create", "/tasks/exit", "/tasks/delete");
+    }
+
+    @Test
+    void killedBeforeItsStart() throws Exception {
+        created();
+        kill("", 9);
+        assertThat(waited("")).isEqualTo(137);
+        assertThat(state("").getStatus()).isEqualTo(Status.STOPPED);
+        assertCode(Code.UNKNOWN, () -> started(""));
+        deleted("");
+        assertThat(topics(3)).containsExactly("/tasks/create", "/tasks/exit", "/tasks/delete");
+    }
+
+    @Test
+    void theFirstProcessEndsLast() throws Exception {
+        created();
+        started("");
+        for (String id : List.of("x1", "x2", "x3")) {
+            exec(id);
+            started(id);
+        }
+        kill("", 9);
+        // The kernel ends them with their pid namespace; the scripted runtime has none.
+        for (String id : List.of("x1", "x2", "x3")) {
+            kill(id, 9);
+        }
+        assertThat(waited("")).isEqualTo(137);
+        List<Envelope> exits = new ArrayList<>();
+        while (exits.size() < 4) {
+            Envelope event = events.next();
+            if (event.getTopic().equals("/tasks/exit")) {
+                exits.add(event);
+            }
+        }
+        List<String> ids = new ArrayList<>();
+        for (Envelope exit : exits) {
+            ids.add(TaskExit.parseFrom(exit.getEvent().getValue()).getId());
+        }
+        assertThat(ids).containsExactlyInAnyOrder("x1", "x2", "x3", "c").endsWith("c");
+    }
+
+    @Test
+    void execsHaveTheirOwnLives() throws Exception {
+        runtime.exec("exit 3");
+        created();
+        started("");
+        exec("x");
+        assertCode(Code.ALREADY_EXISTS, () -> exec("x"));
+        assertCode(Code.ALREADY_EXISTS, () -> exec("c"));
+        assertCode(Code.FAILED_PRECONDITION, () -> kill("x", 9));
+        assertCode(Code.NOT_FOUND, () -> started("y"));
+        int pid = started("x");
+        assertThat(waited("x")).isEqualTo(3);
+        assertThat(state("x").getStatus()).isEqualTo(Status.STOPPED);
+        assertCode(Code.NOT_FOUND, () -> kill("x", 9));
+        assertThat(deleted("x").getPid()).isEqualTo(pid);
+        assertCode(Code.NOT_FOUND, () -> state("x"));
+        assertThat(topics(5))
+                .containsExactly(
+                        "/tasks/create", "/tasks/start", "/tasks/exec-added", "/tasks/exec-started", "/tasks/exit");
+    }
+
+    @Test
+    void aFailedExecStaysCreatedAndHoldsNobodyUp() throws Exception {
+        runtime.failAt("exec", "no such file");
+        created();
+        started("");
+        exec("x");
+        assertThatThrownBy(() -> started("x")).hasMessage("OCI runtime exec failed: no such file");
+        assertThat(state("x").getStatus()).isEqualTo(Status.CREATED);
+        assertThat(waited("x")).isZero();
+        assertThat(deleted("x").getExitStatus()).isZero();
+    }
+
+    @Test
+    void anExecOfADeadContainerIsRefused() throws Exception {
+        created();
+        started("");
+        exec("x");
+        kill("", 9);
+        waited("");
+        assertThatThrownBy(() -> started("x"))
+                .isInstanceOfSatisfying(
+                        StatusException.class, e -> assertThat(e.code()).isEqualTo(Code.FAILED_PRECONDITION))
+                .hasMessageContaining("init process is not running");
+    }
+
+    @Test
+    void pausesAndResumes() throws Exception {
+        created();
+        started("");
+        call("Pause", PauseRequest.newBuilder().setId("c").build());
+        assertThat(state("").getStatus()).isEqualTo(Status.PAUSED);
+        assertCode(
+                Code.UNKNOWN,
+                () -> call("Pause", PauseRequest.newBuilder().setId("c").build()));
+        assertCode(Code.UNKNOWN, () -> deleted(""));
+        call("Resume", ResumeRequest.newBuilder().setId("c").build());
+        assertThat(state("").getStatus()).isEqualTo(Status.RUNNING);
+        runtime.failAt("pause", "cannot freeze");
+        assertThatThrownBy(
+                        () -> call("Pause", PauseRequest.newBuilder().setId("c").build()))
+                .hasMessage("OCI runtime pause failed: cannot freeze");
+        assertThat(state("").getStatus()).isEqualTo(Status.RUNNING);
+    }
+
+    @Test
+    void killMapsTheRuntimesWords() throws Exception {
+        created();
+        started("");
+        runtime.failAt("kill", "container not running");
+        assertCode(Code.NOT_FOUND, () -> kill("", 15));
+        runtime.failAt("kill", "invalid signal");
+        assertCode(Code.UNKNOWN, () -> kill("", 15));
+        Files.delete(runtime.bundle().resolve("fail-kill"));
+    }
+
+    @Test
+    void connectKnowsAnybodyAndShutdownWaitsForTheLast() throws Exception {
+        ConnectResponse connect = ConnectResponse.parseFrom(
+                call("Connect", ConnectRequest.newBuilder().setId("unknown").build()));
+        assertThat(connect.getShimPid()).isEqualTo((int) ProcessHandle.current().pid());
+        assertThat(connect.getTaskPid()).isZero();
+        created();
+        call("Shutdown", ShutdownRequest.newBuilder().setId("c").build());
+        assertThat(service.shutdown()).isNotDone();
+        deleted("");
+        call("Shutdown", ShutdownRequest.newBuilder().setId("c").build());
+        assertThat(service.shutdown()).isDone();
+    }
+
+    @Test
+    void runtimesFindTheirWayInDelete() throws Exception {
+        created();
+        assertThat(runtime.bundle().resolve("runtime"))
+                .hasContent(runtime.binary().toString());
+        assertThat(runtime.bundle().resolve("runtime-root"))
+                .hasContent(runtime.bundle().resolve("root/ns").toString());
+    }
+
+    @Test
+    void outputGoesToFifosAndFiles() throws Exception {
+        Path log = directory.resolve("logs/out");
+        runtime.init("echo out; echo err >&2; exit 0");
+        call(
+                "Create",
+                create().setStdout("file://" + log).setStderr("file://" + log).build());
+        started("");
+        waited("");
+        deleted("");
+        assertThat(log).hasContent("out\nerr\n");
+        Files.delete(runtime.bundle().resolve("started"));
+
+        Path fifo = directory.resolve("fifo");
+        assertThat(reaper.spawn(new dev.coldstart.linux.Spawn(List.of("mkfifo", fifo.toString())))
+                        .await(LIMIT)
+                        .orElseThrow()
+                        .status())
+                .isZero();
+        runtime.init("i=0; while [ $i -lt 20000 ]; do echo line $i; i=$((i+1)); done");
+        var lines = java.util.concurrent.CompletableFuture.supplyAsync(() -> {
+            try {
+                return Files.readAllLines(fifo);
+            } catch (IOException e) {
+                throw new java.io.UncheckedIOException(e);
+            }
+        });
+        call("Create", create().setStdout(fifo.toString()).build());
+        started("");
+        waited("");
+        deleted("");
+        assertThat(lines.get()).hasSize(20000).endsWith("line 19999");
+    }
+
+    @Test
+    void noDescriptorsAreLeft() throws Exception {
+        runtime.init("exit 0");
+        Path log = directory.resolve("out");
+        int before = 0;
+        for (int i = 0; i < 6; i++) {
+            call("Create", create().setStdout("file://" + log).build());
+            started("");
+            waited("");
+            deleted("");
+            Files.delete(runtime.bundle().resolve("started"));
+            topics(4);
+            try (var open = Files.list(Path.of("/proc/self/fd"))) {
+                int now = (int) open.count();
+                if (i == 2) {
+                    before = now;
+                } else if (i > 2) {
+                    assertThat(now).isLessThanOrEqualTo(before);
+                }
+            }
+        }
+    }
+}
