@@ -7,6 +7,8 @@ import com.google.protobuf.InvalidProtocolBufferException;
 import dev.coldstart.linux.Descriptor;
 import dev.coldstart.linux.LinuxException;
 import dev.coldstart.proto.containerd.runc.Options;
+import dev.coldstart.proto.containerd.runtime.bootstrap.BootstrapParams;
+import dev.coldstart.proto.containerd.runtime.bootstrap.Extension;
 import dev.coldstart.shim.event.Publisher;
 import dev.coldstart.shim.process.Reaper;
 import dev.coldstart.shim.snapshot.Snapshots;
@@ -61,7 +63,7 @@ public final class ShimMain {
             throws IOException, InterruptedException {
         String namespace = arguments.required("namespace");
         Path socket = Path.of(arguments.required("socket"));
-        joinCgroup(System.in.readNBytes(10 << 20));
+        joinCgroup(arguments, System.in.readNBytes(10 << 20));
         Optional<Path> events = Optional.ofNullable(environment.get("TTRPC_ADDRESS"))
                 .filter(address -> !address.isEmpty())
                 .map(Path::of);
@@ -114,14 +116,30 @@ public final class ShimMain {
         }
     }
 
+    /** Either message also parses as the other; only BootstrapParams repeats the flags. */
+    static Options options(Arguments arguments, byte[] stdin) throws InvalidProtocolBufferException {
+        BootstrapParams bootstrap = BootstrapParams.parseFrom(stdin);
+        if (!bootstrap.getInstanceId().equals(arguments.optional("id"))
+                || !bootstrap.getNamespace().equals(arguments.optional("namespace"))) {
+            return TaskOptions.runc(Any.parseFrom(stdin));
+        }
+        for (Extension extension : bootstrap.getExtensionsList()) {
+            Options options = TaskOptions.runc(extension.getValue());
+            if (!options.equals(Options.getDefaultInstance())) {
+                return options;
+            }
+        }
+        return Options.getDefaultInstance();
+    }
+
     /** The options on stdin may name a control group for the shim itself. */
-    private static void joinCgroup(byte[] stdin) throws IOException {
+    private static void joinCgroup(Arguments arguments, byte[] stdin) throws IOException {
         if (stdin.length == 0) {
             return;
         }
         Options options;
         try {
-            options = TaskOptions.runc(Any.parseFrom(stdin));
+            options = options(arguments, stdin);
         } catch (InvalidProtocolBufferException e) {
             LOG.log(WARNING, "The options on stdin cannot be parsed and are not used: {0}", e.getMessage());
             return;

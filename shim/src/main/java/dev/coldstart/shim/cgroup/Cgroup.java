@@ -36,6 +36,9 @@ public sealed interface Cgroup permits UnifiedCgroup, LegacyCgroup {
     /** How many processes the kernel has killed here for want of memory. */
     long outOfMemoryKills() throws IOException;
 
+    /** The directory that accounts memory; it may not exist. */
+    Path memoryDirectory();
+
     /** The directory of a group within a mounted hierarchy. */
     static Optional<Path> directory(MountTable.Entry mount, String group) {
         String root = mount.root().equals("/") ? "" : mount.root();

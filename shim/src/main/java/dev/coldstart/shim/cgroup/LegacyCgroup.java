@@ -92,6 +92,11 @@ record LegacyCgroup(Map<String, Path> directories) implements Cgroup {
     }
 
     @Override
+    public Path memoryDirectory() {
+        return directories.getOrDefault("memory", Path.of("/nonexistent"));
+    }
+
+    @Override
     public Any metrics() throws IOException {
         Metrics metrics = Metrics.newBuilder()
                 .setPids(PidsStat.newBuilder()

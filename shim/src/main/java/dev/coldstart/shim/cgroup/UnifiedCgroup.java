@@ -50,6 +50,11 @@ record UnifiedCgroup(Path directory) implements Cgroup {
     }
 
     @Override
+    public Path memoryDirectory() {
+        return directory;
+    }
+
+    @Override
     public Any metrics() throws IOException {
         Metrics metrics = Metrics.newBuilder()
                 .setPids(

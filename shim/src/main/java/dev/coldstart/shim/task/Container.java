@@ -36,6 +36,7 @@ import dev.coldstart.restore.key.SnapshotKey;
 import dev.coldstart.restore.store.Lookup;
 import dev.coldstart.restore.store.StoredSnapshot;
 import dev.coldstart.shim.cgroup.Cgroup;
+import dev.coldstart.shim.cgroup.OutOfMemoryWatch;
 import dev.coldstart.shim.event.Publisher;
 import dev.coldstart.shim.process.Child;
 import dev.coldstart.shim.process.Exit;
@@ -61,6 +62,7 @@ import java.util.Optional;
 import java.util.Set;
 import java.util.concurrent.CompletableFuture;
 import java.util.concurrent.ConcurrentHashMap;
+import java.util.concurrent.atomic.AtomicLong;
 import java.util.concurrent.locks.ReentrantReadWriteLock;
 import org.jspecify.annotations.Nullable;
 
@@ -107,7 +109,8 @@ final class Container {
 
     private volatile boolean deleted;
     private volatile boolean published;
-    private long outOfMemoryKills;
+    private final AtomicLong outOfMemoryKills = new AtomicLong();
+    private volatile @Nullable OutOfMemoryWatch outOfMemory;
 
     private Container(Node node, CreateTaskRequest request, Spec spec, Options options) {
         this.node = node;
@@ -246,7 +249,9 @@ final class Container {
     private void adopt(Child child) {
         init.child(child);
         try {
-            cgroup = Cgroup.of(child.pid());
+            Cgroup group = Cgroup.of(child.pid());
+            cgroup = group;
+            outOfMemory = OutOfMemoryWatch.start(group, this::checkOutOfMemory);
         } catch (IOException e) {
             // It has ended already, which its exit tells.
             LOG.log(INFO, "Container {0} has no metrics: {1}", id, e.getMessage());
@@ -272,6 +277,7 @@ final class Container {
             if (init.child().isPresent()) {
                 runc.run("delete", "--force", id);
             }
+            stopWatching();
             closeStdio(init);
         } catch (IOException e) {
             LOG.log(WARNING, "Container {0} was not cleaned up: {1}", id, e.getMessage());
@@ -286,6 +292,14 @@ final class Container {
         Optional<Stdio> stdio = task.stdio();
         if (stdio.isPresent()) {
             stdio.get().close();
+        }
+    }
+
+    private void stopWatching() throws IOException {
+        OutOfMemoryWatch watch = outOfMemory;
+        if (watch != null) {
+            outOfMemory = null;
+            watch.close();
         }
     }
 
@@ -820,8 +834,7 @@ final class Container {
         }
         try {
             long kills = group.outOfMemoryKills();
-            if (kills > outOfMemoryKills) {
-                outOfMemoryKills = kills;
+            if (kills > outOfMemoryKills.getAndAccumulate(kills, Math::max)) {
                 node.publish(
                         "/tasks/oom",
                         "containerd.events.TaskOOM",
@@ -1012,6 +1025,7 @@ final class Container {
                 throw new StatusException(Code.UNKNOWN, "OCI runtime delete failed: " + reason(result));
             }
             deleted = true;
+            stopWatching();
             closeStdio(init);
             for (Task exec : execs.values()) {
                 closeStdio(exec);

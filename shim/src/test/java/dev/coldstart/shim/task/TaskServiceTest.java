@@ -28,6 +28,7 @@ import dev.coldstart.proto.containerd.task.WaitResponse;
 import dev.coldstart.proto.containerd.v1.types.Status;
 import dev.coldstart.shim.event.EventsReceiver;
 import dev.coldstart.shim.event.Publisher;
+import dev.coldstart.shim.process.Children;
 import dev.coldstart.shim.process.Reaper;
 import dev.coldstart.shim.snapshot.Snapshots;
 import dev.coldstart.shim.ttrpc.Client;
@@ -43,7 +44,6 @@ import java.util.List;
 import java.util.Map;
 import java.util.Optional;
 import org.junit.jupiter.api.AfterEach;
-import org.junit.jupiter.api.BeforeAll;
 import org.junit.jupiter.api.BeforeEach;
 import org.junit.jupiter.api.Test;
 import org.junit.jupiter.api.Timeout;
@@ -54,8 +54,7 @@ import org.junit.jupiter.api.io.TempDir;
 class TaskServiceTest {
     private static final Duration LIMIT = Duration.ofSeconds(20);
 
-    // One for the process: it reaps every child of this JVM, which starts none in another way.
-    private static Reaper reaper;
+    private final Reaper reaper = Children.reaper();
 
     @TempDir
     Path directory;
@@ -66,11 +65,6 @@ class TaskServiceTest {
     private TaskService service;
     private Server server;
     private Client client;
-
-    @BeforeAll
-    static void reap() throws IOException {
-        reaper = Reaper.start();
-    }
 
     @BeforeEach
     void start() throws IOException {
