@@ -1,0 +1,199 @@
+package dev.coldstart.integration.node;
+
+import dev.coldstart.integration.host.Output;
+import dev.coldstart.integration.host.Repository;
+import dev.coldstart.integration.host.Suite;
+import dev.coldstart.integration.host.TestHost;
+import java.time.Duration;
+import java.util.ArrayList;
+import java.util.List;
+
+/**
+ * A node: a test host with its own containerd, coldstart's programs in {@code /opt/coldstart}, and a link of 1 Gb/s to a
+ * registry. Programs are started by name and can be stopped and started again; all of them end with the node.
+ */
+public final class Node implements AutoCloseable {
+    public static final String CONFIG = "/etc/coldstart/config.toml";
+    public static final String SOCKET = "/run/coldstart/node.sock";
+    /** How long a program may take until it answers, on a busy machine. */
+    private static final Duration UP = Duration.ofSeconds(60);
+    /** Index and trees, put aside by {@link #keepIndex}. */
+    private static final String KEPT = "/var/lib/kept-index";
+
+    private final TestHost host;
+    private final Registry registry;
+    private int containerd;
+    private int snapshotter;
+
+    private Node(TestHost host, Registry registry) {
+        this.host = host;
+        this.registry = registry;
+    }
+
+    /** Makes a node; starts none of its programs. */
+    public static Node create(Repository repository, String name, Suite suite, Registry registry) {
+        TestHost host = TestHost.create(
+                repository, name, suite, List.of(new TestHost.Bind(repository.programs(), "/opt/coldstart")));
+        try {
+            host.link(registry.host(), "1gbit");
+            host.write("/usr/local/share/ca-certificates/registry.crt", registry.authority());
+            host.ask("update-ca-certificates");
+            host.write(CONFIG, "[snapshotter]\nnode_name = \"" + name + "\"\n");
+            Node node = new Node(host, registry);
+            node.configureContainerd();
+            return node;
+        } catch (RuntimeException e) {
+            host.close();
+            throw e;
+        }
+    }
+
+    /** What install.sh tells a user to add, and no CRI plug-in, which would want a network of its own. */
+    private void configureContainerd() {
+        boolean second = host.ask("containerd", "--version").contains("containerd/v2");
+        host.write("/etc/containerd/config.toml", """
+                version = %d
+                disabled_plugins = ["io.containerd.grpc.v1.cri", "io.containerd.cri.v1.images", "io.containerd.cri.v1.runtime"]
+                imports = ["/opt/coldstart/share/containerd/%s.toml"]
+                """.formatted(
+                        second ? 3 : 2, second ? "containerd-2" : "containerd-1.7"));
+    }
+
+    public TestHost host() {
+        return host;
+    }
+
+    /** Pid of containerd, in the host. */
+    public int containerdPid() {
+        return containerd;
+    }
+
+    /** Pid of coldstart-snapshotter, in the host. */
+    public int snapshotterPid() {
+        return snapshotter;
+    }
+
+    public void startContainerd() {
+        containerd = host.spawn(
+                "/var/log/containerd.log",
+                "env",
+                "PATH=/opt/coldstart/bin:/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin",
+                "containerd");
+        host.await("containerd", UP, () -> ctr("version").succeeded());
+    }
+
+    public void stopContainerd() {
+        host.stop(containerd);
+    }
+
+    public void startSnapshotter() {
+        snapshotter = startAgent(CONFIG, SOCKET, "/var/log/snapshotter.log");
+    }
+
+    public void stopSnapshotter() {
+        host.stop(snapshotter);
+    }
+
+    /**
+     * Starts one more coldstart-snapshotter, with nothing in its store.
+     *
+     * @return its socket
+     */
+    public String startSecondAgent(String name) {
+        String socket = "/run/coldstart-" + name + "/node.sock";
+        String config = "/etc/coldstart/" + name + ".toml";
+        host.write(config, """
+                [snapshotter]
+                root = "/var/lib/coldstart-%s"
+                state = "/run/coldstart-%s"
+                node_name = "%s"
+                """.formatted(name, name, name));
+        startAgent(config, socket, "/var/log/snapshotter-" + name + ".log");
+        return socket;
+    }
+
+    private int startAgent(String config, String socket, String log) {
+        int pid = host.spawn(log, "/opt/coldstart/bin/coldstart-snapshotter", "--config", config);
+        awaitSocket("coldstart-snapshotter", socket, log);
+        return pid;
+    }
+
+    public void startPlanner() {
+        host.spawn("/var/log/planner.log", "/opt/coldstart/bin/coldstart-planner", "--config", CONFIG);
+        awaitSocket("coldstart-planner", "/run/coldstart/planner.sock", "/var/log/planner.log");
+    }
+
+    private void awaitSocket(String program, String socket, String log) {
+        host.await(
+                program + " (see " + log + ")",
+                UP,
+                () -> host.run(TestHost.SOON, "test", "-S", socket).succeeded());
+    }
+
+    /** Runs containerd's own client. */
+    public Output ctr(String... arguments) {
+        return host.run(Duration.ofMinutes(5), command("ctr", arguments));
+    }
+
+    /** Runs coldstart's command line, which must succeed; gives what it printed. */
+    public String coldstart(String... arguments) {
+        return host.ask(command("/opt/coldstart/bin/coldstart", arguments));
+    }
+
+    private static String[] command(String program, String... arguments) {
+        List<String> command = new ArrayList<>(List.of(program));
+        command.addAll(List.of(arguments));
+        return command.toArray(String[]::new);
+    }
+
+    /** Ends a container and removes it, whatever state it is in. */
+    public void remove(String container) {
+        host.script(Duration.ofMinutes(1), """
+                ctr tasks kill -s KILL "$1" 2>/dev/null
+                for _ in $(seq 100); do
+                    ctr tasks ls | awk -v c="$1" '$1 == c && $3 == "RUNNING" { found = 1 } END { exit !found }' || break
+                    sleep 0.1
+                done
+                ctr tasks rm -f "$1" >/dev/null 2>&1
+                ctr containers rm "$1"
+                """, container);
+    }
+
+    /** Puts aside what {@code coldstart index} made, for {@link #forget}. */
+    public void keepIndex() {
+        host.script(
+                TestHost.SOON,
+                "rm -rf " + KEPT + " && mkdir " + KEPT + " && cp -a /var/lib/coldstart/index /var/lib/coldstart/trees "
+                        + KEPT + "/");
+    }
+
+    /**
+     * Makes containerd and coldstart-snapshotter as on a new node, but for the kept index, and starts them. Nothing may run.
+     */
+    public void forget() {
+        stopContainerd();
+        stopSnapshotter();
+        host.script(TestHost.SOON, """
+                set -e
+                awk '$5 ~ "^/(run|var/lib)/(coldstart|containerd)/" { print $5 }' /proc/self/mountinfo | sort -r | xargs -r -n 1 umount -l
+                rm -rf /var/lib/containerd/* /run/containerd/* /var/lib/coldstart /run/coldstart
+                if [ -d %s ]; then
+                    mkdir -m 700 /var/lib/coldstart
+                    cp -a %s/. /var/lib/coldstart/
+                fi
+                """.formatted(KEPT, KEPT));
+        startSnapshotter();
+        startContainerd();
+    }
+
+    /** Drops what the kernel keeps of files, and reads the registry's again, which in life has another kernel. */
+    public void dropCaches() {
+        host.script(TestHost.SOON, "sync; echo 3 >/proc/sys/vm/drop_caches");
+        registry.warm();
+    }
+
+    @Override
+    public void close() {
+        host.close();
+    }
+}

@@ -1,0 +1,106 @@
+package dev.coldstart.integration.start;
+
+import dev.coldstart.integration.host.HostException;
+import dev.coldstart.integration.host.Repository;
+import dev.coldstart.integration.host.Suite;
+import dev.coldstart.integration.host.TestHost;
+import dev.coldstart.integration.node.Node;
+import dev.coldstart.integration.node.Registry;
+import java.time.Duration;
+import java.util.EnumMap;
+import java.util.Map;
+
+/** A registry and a node on which one image is started in every {@link Way}. */
+final class Comparison implements AutoCloseable {
+    private static final Duration SNAPSHOT_WITHIN = Duration.ofMinutes(3);
+
+    private final Registry registry;
+    private final Node node;
+    private final String image;
+
+    private Comparison(Registry registry, Node node, String image) {
+        this.registry = registry;
+        this.node = node;
+        this.image = image;
+    }
+
+    /** Makes both hosts, pushes the image, and lets the node learn the index of its layers, as from an earlier pull. */
+    static Comparison prepare(Repository repository) {
+        Registry registry = Registry.start(repository, "registry");
+        try {
+            String image = registry.pushModelServer();
+            Node node = Node.create(repository, "node", Suite.TRIXIE, registry);
+            try {
+                node.startSnapshotter();
+                node.startContainerd();
+                node.host().script(Duration.ofMinutes(10), "/opt/coldstart/bin/coldstart index \"$1\" >&2", image);
+                node.keepIndex();
+                return new Comparison(registry, node, image);
+            } catch (RuntimeException e) {
+                node.close();
+                throw e;
+            }
+        } catch (RuntimeException e) {
+            registry.close();
+            throw e;
+        }
+    }
+
+    Node node() {
+        return node;
+    }
+
+    String image() {
+        return image;
+    }
+
+    /** Starts the image in every way, each as if the node had never seen it. What was restored is left running as {@code restored}. */
+    Map<Way, Start> run() {
+        Map<Way, Start> starts = new EnumMap<>(Way.class);
+        fresh();
+        starts.put(Way.OVERLAYFS, start(Way.OVERLAYFS, "plain"));
+        node.remove("plain");
+
+        fresh();
+        Start lazy = start(Way.LAZY, "lazy");
+        starts.put(Way.LAZY, lazy);
+        node.host()
+                .await(
+                        "a snapshot of the container",
+                        SNAPSHOT_WITHIN,
+                        () -> node.host()
+                                .run(TestHost.SOON, "sh", "-c", "ls /var/lib/coldstart/snapshots/*/manifest.pb")
+                                .succeeded());
+        node.remove("lazy");
+
+        node.dropCaches();
+        Start restored = start(Way.RESTORE, "restored");
+        starts.put(Way.RESTORE, restored);
+        if (!restored.prediction().equals(lazy.prediction())) {
+            throw new HostException("the container was not restored: the original answered " + lazy.prediction()
+                    + ", the new one " + restored.prediction() + "\n"
+                    + node.host().ask("tail", "-n", "20", "/var/log/containerd.log"));
+        }
+        return starts;
+    }
+
+    void removeRestored() {
+        node.remove("restored");
+    }
+
+    private void fresh() {
+        node.forget();
+        node.dropCaches();
+    }
+
+    private Start start(Way way, String container) {
+        return Start.measure(node, registry, way.pull(image), way.run(image, container));
+    }
+
+    @Override
+    public void close() {
+        try (registry) {
+            node.close();
+        }
+    }
+}
