@@ -7,8 +7,6 @@ import dev.coldstart.integration.host.TestHost;
 import dev.coldstart.integration.node.Node;
 import dev.coldstart.integration.node.Registry;
 import java.time.Duration;
-import java.util.EnumMap;
-import java.util.Map;
 
 /** A registry and a node on which one image is started in every {@link Way}. */
 final class Comparison implements AutoCloseable {
@@ -55,15 +53,13 @@ final class Comparison implements AutoCloseable {
     }
 
     /** Starts the image in every way, each as if the node had never seen it. What was restored is left running as {@code restored}. */
-    Map<Way, Start> run() {
-        Map<Way, Start> starts = new EnumMap<>(Way.class);
+    Run run() {
         fresh();
-        starts.put(Way.OVERLAYFS, start(Way.OVERLAYFS, "plain"));
+        Start plain = start(Way.OVERLAYFS, "plain");
         node.remove("plain");
 
         fresh();
         Start lazy = start(Way.LAZY, "lazy");
-        starts.put(Way.LAZY, lazy);
         node.host()
                 .await(
                         "a snapshot of the container",
@@ -75,13 +71,12 @@ final class Comparison implements AutoCloseable {
 
         node.dropCaches();
         Start restored = start(Way.RESTORE, "restored");
-        starts.put(Way.RESTORE, restored);
         if (!restored.prediction().equals(lazy.prediction())) {
             throw new HostException("the container was not restored: the original answered " + lazy.prediction()
                     + ", the new one " + restored.prediction() + "\n"
                     + node.host().ask("tail", "-n", "20", "/var/log/containerd.log"));
         }
-        return starts;
+        return new Run(plain, lazy, restored);
     }
 
     void removeRestored() {

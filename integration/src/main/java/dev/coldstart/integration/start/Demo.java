@@ -4,7 +4,6 @@ import dev.coldstart.integration.host.HostException;
 import dev.coldstart.integration.host.Repository;
 import dev.coldstart.integration.node.Node;
 import java.util.List;
-import java.util.Map;
 
 /** {@code integration/demo}: one start in every way, the snapshot it left, and a plan for two nodes. */
 public final class Demo {
@@ -16,10 +15,10 @@ public final class Demo {
     public static void main(String[] args) {
         try (Comparison comparison = Comparison.prepare(Repository.here())) {
             System.err.println("demo: starting the model server three ways");
-            Map<Way, Start> run = comparison.run();
+            Run run = comparison.run();
             say("The same image from the same registry over 1 Gb/s, seconds to the first correct answer:");
             System.out.println(new Table(List.of(run)).text());
-            Prediction answer = run.get(Way.RESTORE).prediction();
+            Prediction answer = run.restore().prediction();
             System.out.println("The restored process answered as the original did; it is instance " + answer.instance()
                     + " and initialised itself " + answer.initialised() + " time(s).");
 

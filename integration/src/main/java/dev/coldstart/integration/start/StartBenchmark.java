@@ -4,7 +4,6 @@ import dev.coldstart.integration.host.HostException;
 import dev.coldstart.integration.host.Repository;
 import java.util.ArrayList;
 import java.util.List;
-import java.util.Map;
 
 /** {@code integration/bench start}: every way, several times, as a table and as a line {@code RESULT {…}}. */
 public final class StartBenchmark {
@@ -14,9 +13,9 @@ public final class StartBenchmark {
     public static void main(String[] args) {
         int runs = Integer.parseInt(args[0]);
         try (Comparison comparison = Comparison.prepare(Repository.here())) {
-            List<Map<Way, Start>> measured = new ArrayList<>();
+            List<Run> measured = new ArrayList<>();
             for (int i = 1; i <= runs; i++) {
-                Map<Way, Start> run = comparison.run();
+                Run run = comparison.run();
                 comparison.removeRestored();
                 measured.add(run);
                 System.err.println("run " + i + " of " + runs + ": " + Table.oneRun(run));

@@ -4,23 +4,22 @@ import java.util.ArrayList;
 import java.util.Arrays;
 import java.util.List;
 import java.util.Locale;
-import java.util.Map;
 import java.util.function.ToDoubleFunction;
 
 /** Medians of several runs, for people and for programs. */
 final class Table {
     private static final double MIB = 1024.0 * 1024;
 
-    private final List<Map<Way, Start>> runs;
+    private final List<Run> runs;
 
     /** @param runs at least one */
-    Table(List<Map<Way, Start>> runs) {
+    Table(List<Run> runs) {
         this.runs = List.copyOf(runs);
     }
 
     double median(Way way, ToDoubleFunction<Start> of) {
         double[] values = runs.stream()
-                .mapToDouble(run -> of.applyAsDouble(run.get(way)))
+                .mapToDouble(run -> of.applyAsDouble(run.of(way)))
                 .sorted()
                 .toArray();
         int half = values.length / 2;
@@ -69,7 +68,7 @@ final class Table {
                 runs.size());
     }
 
-    static String oneRun(Map<Way, Start> run) {
+    static String oneRun(Run run) {
         return String.join(
                 ", ",
                 Arrays.stream(Way.values())
@@ -77,7 +76,7 @@ final class Table {
                                 Locale.ROOT,
                                 "%s %.2f s",
                                 way.title(),
-                                run.get(way).seconds()))
+                                run.of(way).seconds()))
                         .toList());
     }
 }
