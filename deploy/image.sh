@@ -92,3 +92,110 @@ for program in coldstart coldstart-snapshotter coldstart-planner coldstart-shim;
     launcher "$program" "-XX:AOTCacheOutput=\$home/aot/$program.aot" "$class_path" >"$out/bin/.train-$program"
     chmod 755 "$out/bin/$program" "$out/bin/.train-$program"
 done
+install -m 755 "$here/bin/containerd-shim-coldstart-v1" "$out/bin/"
+mkdir "$out/share"
+cp -R "$here/containerd" "$here/systemd" "$here/kubernetes" "$out/share/"
+
+# ------------------------------------------------------------------------------------------------------------- training
+
+# Whatever is wrong, no program stays behind.
+children=
+trap 'for child in $children; do kill "$child" 2>/dev/null || true; done' EXIT
+
+# finish PID: asks a program to end, which is when its cache is written.
+finish() {
+    kill -TERM "$1" 2>/dev/null || true
+    wait "$1" 2>/dev/null || true
+}
+
+await_socket() {
+    tries=0
+    until [ -S "$1" ]; do
+        tries=$((tries + 1))
+        if [ $tries -gt 600 ] || ! kill -0 "$2" 2>/dev/null; then
+            cat "$3" >&2
+            die "could not record an AOT cache: $(basename "$3" .log) did not start; its output stands above"
+        fi
+        sleep 0.1
+    done
+}
+
+calls() {
+    "$JAVA_HOME/bin/java" --enable-native-access=ALL-UNNAMED -cp "$out/lib/*" "$here/training/Calls.java" "$@" >>"$work/calls.log" 2>&1 || {
+        cat "$work/calls.log" >&2
+        die "could not record an AOT cache: the training calls failed; their output stands above"
+    }
+}
+
+train_snapshotter() {
+    # In a mount namespace of its own: it mounts, and the build may not.
+    [ "$(id -u)" = 0 ] && user= || user="--user --map-root-user"
+    # shellcheck disable=SC2086 # options, or none
+    if [ ! -c /dev/fuse ] || ! unshare $user --mount true 2>/dev/null; then
+        echo "deploy/image.sh: coldstart-snapshotter gets no AOT cache, as this build may not mount (root and /dev/fuse are needed)" >&2
+        sed -i 's/ "-XX:AOTCache=[^"]*"//' "$out/bin/coldstart-snapshotter"
+        return
+    fi
+    # shellcheck disable=SC2086
+    unshare $user --mount "$out/bin/.train-coldstart-snapshotter" --config "$work/config.toml" >"$work/coldstart-snapshotter.log" 2>&1 &
+    snapshotter=$!
+    children="$children $snapshotter"
+    await_socket "$work/state/node.sock" $snapshotter "$work/coldstart-snapshotter.log"
+    "$out/bin/.train-coldstart" snapshot ls --node-socket "$work/state/node.sock" >"$work/coldstart.log" 2>&1 || {
+        cat "$work/coldstart.log" >&2
+        die "could not record an AOT cache: 'coldstart snapshot ls' failed; its output stands above"
+    }
+    calls snapshotter "$work/state/snapshotter.sock"
+    finish $snapshotter
+}
+
+train_planner() {
+    "$out/bin/.train-coldstart-planner" --config "$work/config.toml" >"$work/coldstart-planner.log" 2>&1 &
+    planner=$!
+    children="$children $planner"
+    await_socket "$work/state/planner.sock" $planner "$work/coldstart-planner.log"
+    "$out/bin/coldstart" plan --demand "$here/training/demand.toml" --planner-socket "$work/state/planner.sock" \
+        >"$work/plan.log" 2>&1 || {
+        cat "$work/plan.log" >&2
+        die "could not record an AOT cache: 'coldstart plan' failed; its output stands above"
+    }
+    finish $planner
+}
+
+train_shim() {
+    mkdir "$work/bundle"
+    printf '{"ociVersion":"1.1.0","process":{"args":["true"],"cwd":"/"},"root":{"path":"rootfs"}}' >"$work/bundle/config.json"
+    (
+        cd "$work/bundle"
+        COLDSTART_CONFIG=$work/config.toml exec "$out/bin/.train-coldstart-shim" -namespace training -id training \
+            -address "$work/none.sock" -socket "$work/shim.sock" </dev/null >"$work/coldstart-shim.log" 2>&1
+    ) &
+    shim=$!
+    children="$children $shim"
+    await_socket "$work/shim.sock" $shim "$work/coldstart-shim.log"
+    calls shim "$work/shim.sock" "$work/bundle"
+    finish $shim
+}
+
+mkdir "$work/state"
+cat >"$work/config.toml" <<END
+[snapshotter]
+root = "$work/root"
+state = "$work/state"
+[shim]
+root = "$work/root"
+state = "$work/state"
+[planner]
+state = "$work/state"
+END
+train_snapshotter
+train_planner
+train_shim
+rm -f "$out"/bin/.train-*
+for program in coldstart coldstart-snapshotter coldstart-planner coldstart-shim; do
+    [ -s "$out/aot/$program.aot" ] || ! grep -q AOTCache= "$out/bin/$program" || {
+        cat "$work/$program.log" >&2
+        die "$program wrote no AOT cache; its output stands above"
+    }
+done
+rm -rf "$work"

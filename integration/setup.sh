@@ -1,0 +1,95 @@
+# Sourced by demo, test and bench: makes this machine able to build coldstart and to run test hosts.
+#   COLDSTART_JDK=builder     builds in a Debian 13 root also where this machine has a JDK 25
+#   COLDSTART_CACHE           where roots and images are kept (default /var/cache/coldstart)
+
+repository=$(realpath "$(dirname "${BASH_SOURCE[0]}")/..")
+export COLDSTART_CACHE=${COLDSTART_CACHE:-/var/cache/coldstart}
+. "$repository/deploy/jdk.sh"
+
+say() {
+    echo "coldstart: $*" >&2
+}
+
+die() {
+    say "$*"
+    exit 1
+}
+
+need_root() {
+    [ "$(id -u)" = 0 ] || die "$1 must run as root, as it makes namespaces, mounts and cgroups; try: sudo $1"
+}
+
+missing_packages() {
+    local package
+    for package in "$@"; do
+        [ "$(dpkg-query -W -f '${db:Status-Status}' "$package" 2>/dev/null)" = installed ] || echo "$package"
+    done
+}
+
+# Installs what is missing. A JDK 25 may come from anywhere; where there is none to be had, the build runs in a test host.
+set_up_machine() {
+    local wanted missing
+    command -v apt-get >/dev/null || die "set-up needs apt-get, so Debian 12 or 13, or Ubuntu 24.04"
+    wanted="attr ca-certificates curl debian-archive-keyring debootstrap iproute2 util-linux"
+    missing=$(missing_packages $wanted)
+    if [ "${COLDSTART_JDK:-}" = builder ]; then
+        builds_here=no
+    elif find_jdk25 >/dev/null; then
+        builds_here=yes
+    else
+        apt-get -qq update
+        if apt-cache policy openjdk-25-jdk-headless | grep -q 'Candidate: [0-9]'; then
+            builds_here=yes
+            missing="$missing openjdk-25-jdk-headless"
+        else
+            builds_here=no
+        fi
+    fi
+    [ "$builds_here" = no ] || missing="$missing $(missing_packages maven libglpk-java)"
+    if [ -n "${missing// /}" ]; then
+        say "installing" $missing
+        apt-get -qq update
+        # shellcheck disable=SC2086 # a list of words
+        DEBIAN_FRONTEND=noninteractive apt-get -qq -y install --no-install-recommends $missing </dev/null >/dev/null
+    fi
+}
+
+# Makes the roots of test hosts and the model server's image, so that nothing later waits for them.
+set_up_hosts() {
+    local suite
+    for suite in "$@"; do "$repository/integration/testhost" base "$suite" >/dev/null; done
+    "$repository/integration/image" build >/dev/null
+}
+
+# with_jdk CMD…: runs it here, or where a JDK 25 is.
+with_jdk() {
+    if [ "$builds_here" = yes ]; then
+        JAVA_HOME=$(find_jdk25) PATH="$(find_jdk25)/bin:$PATH" "$@"
+    else
+        "$repository/integration/testhost" builder env JAVA_HOME=/usr/lib/jvm/java-25-openjdk-amd64 "$@"
+    fi
+}
+
+# Runs a main class of integration/ with the hosts named, and sees to it that they are gone afterwards. One at a time, as their
+# names are taken.
+with_hosts() {
+    local main=$1 hosts=$2 child status=0
+    shift 2
+    mkdir -p "$COLDSTART_CACHE"
+    exec 7>"$COLDSTART_CACHE/.lock-hosts"
+    flock -n 7 || die "another demo or benchmark is running on this machine"
+    # shellcheck disable=SC2064,SC2086 # expanded now; a list of words
+    trap "'$repository/integration/testhost' destroy $hosts" EXIT
+    trap 'exit 130' INT TERM HUP
+    # In the background, as a trap waits for a command in the foreground.
+    with_jdk java -cp "$repository/integration/target/coldstart-integration-0.1.0.jar" "$main" "$@" 7>&- &
+    child=$!
+    trap 'kill "$child" 2>/dev/null; wait "$child"; exit 130' INT TERM HUP
+    wait "$child" || status=$?
+    return "$status"
+}
+
+build() {
+    say "building"
+    with_jdk ./mvnw -q -B -ntp -DskipTests package
+}
