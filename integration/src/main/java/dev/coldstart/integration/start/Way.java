@@ -23,11 +23,20 @@ enum Way {
         return title;
     }
 
-    /** Through containerd's transfer service, which tells the snapshotter what each layer is; on 2.x that is the default. */
+    /** Through containerd's transfer service, which names each layer to the snapshotter. 2.x does it unasked; 1.7 wants to be told, and also for which platform to unpack. */
     List<String> pull(String image) {
         return this == RESTORE
                 ? List.of()
-                : List.of("ctr", "images", "pull", "--local=false", "--snapshotter", snapshotter, image);
+                : List.of(
+                        "ctr",
+                        "images",
+                        "pull",
+                        "--local=false",
+                        "--platform",
+                        "linux/amd64",
+                        "--snapshotter",
+                        snapshotter,
+                        image);
     }
 
     List<String> run(String image, String container) {
