@@ -60,4 +60,31 @@ public final class Trust {
             throw new IOException("cannot set up TLS: " + e.getMessage(), e);
         }
     }
+
+    private static void addJavas(KeyStore store) throws GeneralSecurityException {
+        TrustManagerFactory defaults = TrustManagerFactory.getInstance(TrustManagerFactory.getDefaultAlgorithm());
+        defaults.init((KeyStore) null);
+        for (TrustManager manager : defaults.getTrustManagers()) {
+            if (manager instanceof X509TrustManager authorities) {
+                for (X509Certificate certificate : authorities.getAcceptedIssuers()) {
+                    add(store, certificate);
+                }
+            }
+        }
+    }
+
+    private static void addFile(KeyStore store, Path file) throws IOException {
+        try (InputStream in = Files.newInputStream(file)) {
+            for (Certificate certificate :
+                    CertificateFactory.getInstance("X.509").generateCertificates(in)) {
+                add(store, certificate);
+            }
+        } catch (IOException | GeneralSecurityException e) {
+            throw new IOException("cannot read certificates from " + file + ": " + e.getMessage(), e);
+        }
+    }
+
+    private static void add(KeyStore store, Certificate certificate) throws GeneralSecurityException {
+        store.setCertificateEntry("authority-" + store.size(), certificate);
+    }
 }
