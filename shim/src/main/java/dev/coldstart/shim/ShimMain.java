@@ -70,12 +70,13 @@ public final class ShimMain {
         CompletableFuture<Node> node = new CompletableFuture<>();
         TaskService tasks = new TaskService(node::join);
         Server server = Server.start(socket, tasks.methods());
+        Publisher publisher = Publisher.start(events, namespace, FIRST_RETRY);
+        Runtime.getRuntime().addShutdownHook(new Thread(() -> end(server, publisher), "end"));
         String address = "unix://" + socket;
         writeAddress(address);
         answer(address);
 
         // What takes its time (native handles are linked when first used) comes after the answer.
-        Publisher publisher = Publisher.start(events, namespace, FIRST_RETRY);
         Path config = Path.of(environment.getOrDefault("COLDSTART_CONFIG", "/etc/coldstart/config.toml"));
         try {
             Descriptor.nonBlockingStandardError();
@@ -84,8 +85,6 @@ public final class ShimMain {
             node.completeExceptionally(e);
             LOG.log(WARNING, "No container can run: {0}", e.getMessage());
         }
-        Thread onSignal = new Thread(() -> end(server, publisher), "end");
-        Runtime.getRuntime().addShutdownHook(onSignal);
         tasks.shutdown().join();
     }
 
