@@ -120,8 +120,11 @@ await_socket() {
     done
 }
 
-calls() {
-    "$JAVA_HOME/bin/java" --enable-native-access=ALL-UNNAMED -cp "$out/lib/*" "$here/training/Calls.java" "$@" >>"$work/calls.log" 2>&1 || {
+# train_with PROGRAM.java ARGUMENTS…
+train_with() {
+    source=$here/training/$1
+    shift
+    "$JAVA_HOME/bin/java" --enable-native-access=ALL-UNNAMED -cp "$out/lib/*" "$source" "$@" >"$work/calls.log" 2>&1 || {
         cat "$work/calls.log" >&2
         die "could not record an AOT cache: the training calls failed; their output stands above"
     }
@@ -145,7 +148,7 @@ train_snapshotter() {
         cat "$work/coldstart.log" >&2
         die "could not record an AOT cache: 'coldstart snapshot ls' failed; its output stands above"
     }
-    calls snapshotter "$work/state/snapshotter.sock"
+    train_with SnapshotterCalls.java "$work/state/snapshotter.sock"
     finish $snapshotter
 }
 
@@ -163,18 +166,9 @@ train_planner() {
 }
 
 train_shim() {
-    mkdir "$work/bundle"
-    printf '{"ociVersion":"1.1.0","process":{"args":["true"],"cwd":"/"},"root":{"path":"rootfs"}}' >"$work/bundle/config.json"
-    (
-        cd "$work/bundle"
-        COLDSTART_CONFIG=$work/config.toml exec "$out/bin/.train-coldstart-shim" -namespace training -id training \
-            -address "$work/none.sock" -socket "$work/shim.sock" </dev/null >"$work/coldstart-shim.log" 2>&1
-    ) &
-    shim=$!
-    children="$children $shim"
-    await_socket "$work/shim.sock" $shim "$work/coldstart-shim.log"
-    calls shim "$work/shim.sock" "$work/bundle"
-    finish $shim
+    mkdir "$work/shim"
+    COLDSTART_CONFIG=$work/config.toml train_with ShimLife.java "$out/bin/.train-coldstart-shim" "$work/shim"
+    cp "$work/calls.log" "$work/coldstart-shim.log"
 }
 
 mkdir "$work/state"

@@ -1,5 +1,3 @@
-package dev.coldstart.shim;
-
 import com.google.protobuf.Any;
 import com.google.protobuf.ByteString;
 import com.google.protobuf.MessageLite;
@@ -19,6 +17,7 @@ import dev.coldstart.proto.containerd.types.Mount;
 import dev.coldstart.shim.ttrpc.Client;
 import dev.coldstart.shim.ttrpc.StatusException;
 import java.io.BufferedReader;
+import java.io.File;
 import java.io.IOException;
 import java.nio.file.Files;
 import java.nio.file.Path;
@@ -26,13 +25,12 @@ import java.nio.file.attribute.PosixFilePermissions;
 import java.time.Duration;
 import java.util.Map;
 import java.util.concurrent.TimeUnit;
-import org.jspecify.annotations.Nullable;
 
 /**
- * Leads a daemon through a container's life, so that the JVM can record what an AOT cache needs. Part of the build: the
- * container is a {@code sleep} behind a script in runc's place, and needs no rights.
+ * Leads the shim's daemon through a container's life, so that the JVM can record what an AOT cache needs. The container is a
+ * {@code sleep} behind a script in runc's place, and needs no rights.
  */
-public final class Training {
+final class ShimLife {
     private static final Duration LIMIT = Duration.ofSeconds(20);
     private static final String RUNTIME = """
             #!/bin/sh
@@ -53,8 +51,6 @@ public final class Training {
             printf %s $! >"$pid_file"
             """;
 
-    private Training() {}
-
     /**
      * Runs the daemon and ends it.
      *
@@ -65,7 +61,8 @@ public final class Training {
         Path bundle = Files.createDirectories(directory.resolve("bundle"));
         Files.createDirectories(bundle.resolve("rootfs"));
         Files.writeString(bundle.resolve("config.json"), """
-                {"ociVersion":"1.2.0","annotations":{"coldstart.dev/ready":"after:1s"},
+                {"ociVersion":"1.2.0","annotations":{"coldstart.dev/snapshot":"auto","coldstart.dev/ready":"after:60s"},
+                 "process":{"args":["sleep","1000"],"cwd":"/","env":["PATH=/usr/bin:/bin"]},"root":{"path":"rootfs"},
                  "linux":{"cgroupsPath":"/t","namespaces":[{"type":"pid"},{"type":"network","path":"/proc/1/ns/net"}]}}
                 """);
         Path runtime = Files.writeString(directory.resolve("runc"), RUNTIME);
@@ -82,11 +79,11 @@ public final class Training {
                         "-socket",
                         directory.resolve("s").toString())
                 .directory(bundle.toFile())
-                .redirectInput(ProcessBuilder.Redirect.from(new java.io.File("/dev/null")))
+                .redirectInput(ProcessBuilder.Redirect.from(new File("/dev/null")))
                 .redirectError(ProcessBuilder.Redirect.INHERIT)
                 .start();
         try (BufferedReader answer = daemon.inputReader()) {
-            @Nullable String address = answer.readLine();
+            String address = answer.readLine();
             if (address == null || !address.startsWith("unix://")) {
                 throw new IOException("the daemon did not start: " + address);
             }
