@@ -38,7 +38,12 @@ public final class Node implements AutoCloseable {
             host.link(registry.host(), "1gbit");
             host.write("/usr/local/share/ca-certificates/registry.crt", registry.authority());
             host.ask("update-ca-certificates");
-            host.write(CONFIG, "[snapshotter]\nnode_name = \"" + name + "\"\n");
+            // containerd's labels name a blob's registry without its port, so a port must be known from here.
+            host.write(CONFIG, """
+                    [snapshotter]
+                    node_name = "%s"
+                    [registry."%s"]
+                    """.formatted(name, registry.address()));
             Node node = new Node(host, registry);
             node.configureContainerd();
             return node;
