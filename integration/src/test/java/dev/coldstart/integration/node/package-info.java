@@ -1,0 +1,5 @@
+/** Tests on nodes with a real containerd, registry, runc and CRIU. */
+@NullMarked
+package dev.coldstart.integration.node;
+
+import org.jspecify.annotations.NullMarked;
