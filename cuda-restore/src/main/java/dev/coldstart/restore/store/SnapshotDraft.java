@@ -2,6 +2,7 @@ package dev.coldstart.restore.store;
 
 import dev.coldstart.linux.DirectoryLock;
 import dev.coldstart.linux.Durability;
+import dev.coldstart.linux.FileTree;
 import dev.coldstart.proto.v1.SnapshotManifest;
 import java.io.IOException;
 import java.nio.ByteBuffer;
@@ -39,7 +40,7 @@ public final class SnapshotDraft implements AutoCloseable {
 
     /** Makes room for another writable layer. */
     public void discardUpper() throws IOException {
-        SnapshotStore.delete(upper());
+        FileTree.delete(upper());
     }
 
     /** A place for the work files of the dump, on the same file system; gone with {@link #commit}. */
@@ -53,7 +54,7 @@ public final class SnapshotDraft implements AutoCloseable {
      */
     public void commit(SnapshotManifest manifest) throws IOException {
         SnapshotStore.requireId(manifest.getId());
-        SnapshotStore.delete(work());
+        FileTree.delete(work());
         try (FileChannel file = FileChannel.open(
                 directory.resolve(SnapshotStore.MANIFEST), StandardOpenOption.CREATE_NEW, StandardOpenOption.WRITE)) {
             ByteBuffer bytes = manifest.toByteString().asReadOnlyByteBuffer();

@@ -3,6 +3,7 @@ package dev.coldstart.restore.store;
 import com.google.protobuf.InvalidProtocolBufferException;
 import dev.coldstart.linux.DirectoryLock;
 import dev.coldstart.linux.Durability;
+import dev.coldstart.linux.FileTree;
 import dev.coldstart.proto.v1.KeyField;
 import dev.coldstart.proto.v1.SnapshotManifest;
 import dev.coldstart.restore.key.SnapshotKey;
@@ -11,13 +12,11 @@ import java.io.InputStream;
 import java.io.UncheckedIOException;
 import java.nio.charset.StandardCharsets;
 import java.nio.file.DirectoryStream;
-import java.nio.file.FileVisitResult;
 import java.nio.file.Files;
 import java.nio.file.LinkOption;
 import java.nio.file.NoSuchFileException;
 import java.nio.file.NotDirectoryException;
 import java.nio.file.Path;
-import java.nio.file.SimpleFileVisitor;
 import java.nio.file.StandardCopyOption;
 import java.nio.file.attribute.BasicFileAttributes;
 import java.nio.file.attribute.PosixFilePermissions;
@@ -188,7 +187,7 @@ public final class SnapshotStore {
             for (Path entry : entries) {
                 try (DirectoryLock lock = DirectoryLock.exclusive(entry).orElse(null)) {
                     if (lock != null) {
-                        delete(entry);
+                        FileTree.delete(entry);
                     }
                 } catch (IOException e) {
                     LOG.log(System.Logger.Level.DEBUG, "{0} stays: {1}", entry, e.getMessage());
@@ -306,29 +305,5 @@ public final class SnapshotStore {
     private static void createPrivate(Path directory) throws IOException {
         Files.createDirectory(
                 directory, PosixFilePermissions.asFileAttribute(PosixFilePermissions.fromString("rwx------")));
-    }
-
-    /** Deletes a file or a tree; a symbolic link is deleted, not followed. */
-    static void delete(Path tree) throws IOException {
-        if (!Files.exists(tree, LinkOption.NOFOLLOW_LINKS)) {
-            return;
-        }
-        Files.walkFileTree(tree, new SimpleFileVisitor<>() {
-            @Override
-            public FileVisitResult visitFile(Path file, BasicFileAttributes attributes) throws IOException {
-                Files.delete(file);
-                return FileVisitResult.CONTINUE;
-            }
-
-            @Override
-            public FileVisitResult postVisitDirectory(Path directory, @Nullable IOException failure)
-                    throws IOException {
-                if (failure != null) {
-                    throw failure;
-                }
-                Files.delete(directory);
-                return FileVisitResult.CONTINUE;
-            }
-        });
     }
 }

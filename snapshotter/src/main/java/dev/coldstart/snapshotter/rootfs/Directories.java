@@ -1,5 +1,6 @@
 package dev.coldstart.snapshotter.rootfs;
 
+import dev.coldstart.linux.FileTree;
 import dev.coldstart.snapshotter.metadata.Catalog;
 import dev.coldstart.snapshotter.metadata.Snapshot;
 import java.io.IOException;
@@ -101,7 +102,7 @@ public final class Directories {
         sweeping.lock();
         try (DirectoryStream<Path> entries = Files.newDirectoryStream(root, REMOVED + "*")) {
             for (Path entry : entries) {
-                delete(entry);
+                FileTree.delete(entry);
             }
         } finally {
             sweeping.unlock();
@@ -171,24 +172,5 @@ public final class Directories {
             }
         });
         return new Usage(sum[0], sum[1]);
-    }
-
-    private static void delete(Path tree) throws IOException {
-        Files.walkFileTree(tree, new SimpleFileVisitor<>() {
-            @Override
-            public FileVisitResult visitFile(Path file, BasicFileAttributes attributes) throws IOException {
-                Files.delete(file);
-                return FileVisitResult.CONTINUE;
-            }
-
-            @Override
-            public FileVisitResult postVisitDirectory(Path directory, @Nullable IOException e) throws IOException {
-                if (e != null) {
-                    throw e;
-                }
-                Files.delete(directory);
-                return FileVisitResult.CONTINUE;
-            }
-        });
     }
 }

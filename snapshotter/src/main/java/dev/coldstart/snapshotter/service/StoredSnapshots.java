@@ -1,25 +1,27 @@
 package dev.coldstart.snapshotter.service;
 
 import com.google.protobuf.InvalidProtocolBufferException;
+import dev.coldstart.linux.DirectoryLock;
+import dev.coldstart.linux.FileTree;
 import dev.coldstart.proto.v1.SnapshotManifest;
 import java.io.IOException;
 import java.nio.file.DirectoryStream;
-import java.nio.file.FileVisitResult;
 import java.nio.file.Files;
 import java.nio.file.NoSuchFileException;
 import java.nio.file.Path;
-import java.nio.file.SimpleFileVisitor;
 import java.nio.file.StandardCopyOption;
-import java.nio.file.attribute.BasicFileAttributes;
 import java.util.ArrayList;
 import java.util.Comparator;
 import java.util.List;
-import org.jspecify.annotations.Nullable;
+import java.util.Optional;
+import java.util.UUID;
 
 /** coldstart's own snapshots on this node, as the shim wrote them: {@code snapshots/ID/manifest.pb}. */
 public final class StoredSnapshots {
     private static final int MAX_MANIFEST = 4 << 20;
     private static final String ID = "[0-9a-f]{64}";
+    /** The shims' name for what is removed, so that their sweeps take it too. */
+    private static final String REMOVED = ".removed-";
 
     private final Path root;
 
@@ -76,36 +78,28 @@ public final class StoredSnapshots {
                 .toList();
     }
 
-    /** Deletes a snapshot; it is gone for everybody from the first moment. */
+    /**
+     * Removes a snapshot: nobody finds it from now on. Its files go when the last container that was restored from it has
+     * gone; the shims of such containers hold a shared lock on its directory.
+     */
     public void remove(String id) throws IOException {
         if (!id.matches(ID)) {
             throw new IOException("\"" + id + "\" is not a snapshot's id");
         }
-        Path gone = root.resolve(".removed-" + id);
-        deleteTree(gone);
-        Files.move(root.resolve(id), gone, StandardCopyOption.ATOMIC_MOVE);
-        deleteTree(gone);
+        Files.move(root.resolve(id), root.resolve(REMOVED + UUID.randomUUID()), StandardCopyOption.ATOMIC_MOVE);
+        sweep();
     }
 
-    private static void deleteTree(Path tree) throws IOException {
-        if (!Files.exists(tree)) {
-            return;
-        }
-        Files.walkFileTree(tree, new SimpleFileVisitor<>() {
-            @Override
-            public FileVisitResult visitFile(Path file, BasicFileAttributes attributes) throws IOException {
-                Files.delete(file);
-                return FileVisitResult.CONTINUE;
-            }
-
-            @Override
-            public FileVisitResult postVisitDirectory(Path directory, @Nullable IOException e) throws IOException {
-                if (e != null) {
-                    throw e;
+    private void sweep() throws IOException {
+        try (DirectoryStream<Path> entries = Files.newDirectoryStream(root, REMOVED + "*")) {
+            for (Path entry : entries) {
+                Optional<DirectoryLock> lock = DirectoryLock.exclusive(entry);
+                if (lock.isPresent()) {
+                    try (DirectoryLock _ = lock.get()) {
+                        FileTree.delete(entry);
+                    }
                 }
-                Files.delete(directory);
-                return FileVisitResult.CONTINUE;
             }
-        });
+        }
     }
 }
