@@ -73,7 +73,8 @@ class TestHostIT {
                     runc spec
                     sed -i 's/"terminal": true/"terminal": false/; s/"sh"/"sleep", "1000"/' config.json
                     runc run -d c </dev/null >/dev/null 2>&1
-                    runc checkpoint --image-path image --work-path work c
+                    runc checkpoint --leave-running --image-path image --work-path work c
+                    runc delete -f c
                     runc restore -d --image-path image --work-path work c </dev/null >/dev/null 2>&1
                     runc state c | grep -o running
                     runc delete -f c
