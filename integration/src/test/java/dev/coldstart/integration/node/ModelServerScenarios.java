@@ -164,7 +164,7 @@ abstract class ModelServerScenarios {
         Prediction started = runAndAnswer("damaged");
         assertThat(started.instance()).isNotEqualTo(restored.instance());
         assertThat(started.prediction()).isEqualTo(restored.prediction());
-        host.ask("sh", "-c", "rm -rf " + SNAPSHOTS + " && mv /var/lib/kept-snapshots " + SNAPSHOTS);
+        putSnapshotsBack();
     }
 
     @Test
@@ -204,9 +204,18 @@ abstract class ModelServerScenarios {
             assertThat(index.succeeded()).isFalse();
             assertThat(index.err()).contains(registry().host().name()).hasLineCount(1);
         } finally {
-            node().host().ask("sh", "-c", "rm -rf " + SNAPSHOTS + "; mv /var/lib/kept-snapshots " + SNAPSHOTS);
+            putSnapshotsBack();
             registry().up();
         }
+    }
+
+    /** Containers go first: one that was not restored is being snapshotted. */
+    private void putSnapshotsBack() {
+        removeContainers();
+        node().host().script(TestHost.SOON, """
+                        for _ in $(seq 100); do rm -rf "$1" && break; sleep 0.1; done
+                        mv /var/lib/kept-snapshots "$1"
+                        """, SNAPSHOTS);
     }
 
     private Node node() {
