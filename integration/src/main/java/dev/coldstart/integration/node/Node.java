@@ -17,8 +17,6 @@ public final class Node implements AutoCloseable {
     public static final String SOCKET = "/run/coldstart/node.sock";
     /** How long a program may take until it answers, on a busy machine. */
     private static final Duration UP = Duration.ofSeconds(60);
-    /** Index and trees, put aside by {@link #keepIndex}. */
-    private static final String KEPT = "/var/lib/kept-index";
 
     private final TestHost host;
     private final Registry registry;
@@ -68,7 +66,7 @@ public final class Node implements AutoCloseable {
         return host;
     }
 
-    /** Pid of containerd, in the host. */
+    /** Pid of containerd, in the host; 0 before its first start. */
     public int containerdPid() {
         return containerd;
     }
@@ -164,29 +162,17 @@ public final class Node implements AutoCloseable {
                 """, container);
     }
 
-    /** Puts aside what {@code coldstart index} made, for {@link #forget}. */
-    public void keepIndex() {
-        host.script(
-                TestHost.SOON,
-                "rm -rf " + KEPT + " && mkdir " + KEPT + " && cp -a /var/lib/coldstart/index /var/lib/coldstart/trees "
-                        + KEPT + "/");
-    }
-
-    /**
-     * Makes containerd and coldstart-snapshotter as on a new node, but for the kept index, and starts them. Nothing may run.
-     */
+    /** Makes containerd and coldstart-snapshotter as on a new node, and starts them. No container may run. */
     public void forget() {
-        stopContainerd();
-        stopSnapshotter();
+        if (containerd != 0) {
+            stopContainerd();
+            stopSnapshotter();
+        }
         host.script(TestHost.SOON, """
                 set -e
                 awk '$5 ~ "^/(run|var/lib)/(coldstart|containerd)/" { print $5 }' /proc/self/mountinfo | sort -r | xargs -r -n 1 umount -l
                 rm -rf /var/lib/containerd/* /run/containerd/* /var/lib/coldstart /run/coldstart
-                if [ -d %s ]; then
-                    mkdir -m 700 /var/lib/coldstart
-                    cp -a %s/. /var/lib/coldstart/
-                fi
-                """.formatted(KEPT, KEPT));
+                """);
         startSnapshotter();
         startContainerd();
     }
