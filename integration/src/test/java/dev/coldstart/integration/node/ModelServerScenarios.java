@@ -2,6 +2,7 @@ package dev.coldstart.integration.node;
 
 import static org.assertj.core.api.Assertions.assertThat;
 
+import dev.coldstart.integration.host.HostException;
 import dev.coldstart.integration.host.Output;
 import dev.coldstart.integration.host.Repository;
 import dev.coldstart.integration.host.Root;
@@ -293,11 +294,16 @@ abstract class ModelServerScenarios {
 
     private void awaitSnapshot() {
         TestHost host = node().host();
-        host.await(
-                "a snapshot",
-                Duration.ofMinutes(2),
-                () -> host.run(TestHost.SOON, "sh", "-c", "ls " + SNAPSHOTS + "/*/manifest.pb")
-                        .succeeded());
+        try {
+            host.await(
+                    "a snapshot",
+                    Duration.ofMinutes(2),
+                    () -> host.run(TestHost.SOON, "sh", "-c", "ls " + SNAPSHOTS + "/*/manifest.pb")
+                            .succeeded());
+        } catch (HostException e) {
+            String log = host.ask("tail", "-n", "15", "/var/log/containerd.log");
+            throw new AssertionError(e.getMessage() + "; containerd's log ends with\n" + log, e);
+        }
         assertThat(node().coldstart("snapshot", "ls"))
                 .contains(host.ask("ls", SNAPSHOTS).substring(0, 12));
     }
