@@ -187,7 +187,10 @@ final class SnapshotCommand {
 
         private static void fields(PrintWriter out, List<KeyField> fields) {
             for (KeyField field : fields) {
-                print(out, "  " + Table.printable(field.getName()), field.getValue());
+                print(
+                        out,
+                        "  " + Table.printable(field.getName()),
+                        field.getValue().replace("\n", ", "));
             }
         }
     }

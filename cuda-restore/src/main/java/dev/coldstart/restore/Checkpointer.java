@@ -20,6 +20,7 @@ import java.time.Instant;
 import java.util.ArrayList;
 import java.util.List;
 import java.util.Map;
+import java.util.Optional;
 
 /**
  * Takes snapshots of running containers. The container is frozen first and thawed last, so that its memory and its
@@ -144,8 +145,11 @@ public final class Checkpointer {
         if (Files.exists(log)) {
             Files.copy(log, kept, StandardCopyOption.REPLACE_EXISTING);
         }
-        throw new SnapshotException("The container could not be checkpointed: "
-                + CriuLog.cause(log).map(CriuLog.Cause::sentence).orElse(reason(result) + "."));
+        Optional<CriuLog.Cause> cause = CriuLog.cause(log);
+        throw new SnapshotException(
+                "The container could not be checkpointed: "
+                        + cause.map(CriuLog.Cause::sentence).orElse(reason(result) + "."),
+                cause.isPresent() && !cause.get().lasting());
     }
 
     /** Lets the container go on, whatever happened before, and also when this thread is to stop. */

@@ -97,6 +97,23 @@ class CheckpointerTest {
     }
 
     @Test
+    void aConnectionBeingMadePassesAndIoUringDoesNot() throws Exception {
+        Container container = Snapshots.container(directory);
+        for (Map.Entry<String, Boolean> error : Map.of(
+                        "In-flight connection (l) for 3e8", true, "io_uring: not supported", false)
+                .entrySet()) {
+            RuncCommand runc = runc((images, work) -> {
+                Files.writeString(work.resolve("dump.log"), "(0.1) Error (criu/sk-inet.c:1): " + error.getKey() + "\n");
+                return new RuncResult(1, "criu failed");
+            });
+            assertThatThrownBy(() -> new Checkpointer(runc, store()).snapshot(container, Snapshots.KEY))
+                    .isInstanceOfSatisfying(
+                            SnapshotException.class,
+                            e -> assertThat(e.passing()).as(error.getKey()).isEqualTo(error.getValue()));
+        }
+    }
+
+    @Test
     void aFailedCopyThaws() throws Exception {
         Container container = Snapshots.container(directory);
         RuncCommand runc = runc((images, work) -> {

@@ -31,6 +31,7 @@ import dev.coldstart.restore.Restoration;
 import dev.coldstart.restore.RestoreException;
 import dev.coldstart.restore.Restorer;
 import dev.coldstart.restore.RuncResult;
+import dev.coldstart.restore.SnapshotException;
 import dev.coldstart.restore.WritableLayer;
 import dev.coldstart.restore.key.SnapshotKey;
 import dev.coldstart.restore.store.Lookup;
@@ -83,6 +84,8 @@ final class Container {
     private static final Duration DRAIN_LIMIT = Duration.ofSeconds(10);
     private static final Duration CONSOLE_DRAIN_LIMIT = Duration.ofSeconds(2);
     private static final Duration START_LIMIT = Duration.ofMinutes(10);
+    private static final int SNAPSHOT_ATTEMPTS = 6;
+    private static final Duration SNAPSHOT_PAUSE = Duration.ofMillis(200);
     private static final int SIGKILL = 9;
     private static final int KILLED_STATUS = 128 + SIGKILL;
 
@@ -549,7 +552,24 @@ final class Container {
         }
     }
 
+    /** A server in use often has a connection that is just being made, which CRIU cannot dump: that passes. */
     private void takeSnapshot() throws StatusException, InterruptedException {
+        for (int attempt = 1; ; attempt++) {
+            try {
+                trySnapshot();
+                return;
+            } catch (SnapshotException e) {
+                if (!e.passing() || attempt == SNAPSHOT_ATTEMPTS) {
+                    throw failed("No snapshot of container " + id + " was taken: ", e);
+                }
+            } catch (IOException e) {
+                throw failed("No snapshot of container " + id + " was taken: ", e);
+            }
+            Thread.sleep(SNAPSHOT_PAUSE.multipliedBy(attempt));
+        }
+    }
+
+    private void trySnapshot() throws IOException, StatusException, InterruptedException {
         changes.writeLock().lock();
         try {
             require(init.status() == Status.RUNNING && !initEnded, "snapshot");
@@ -567,8 +587,6 @@ final class Container {
                             .setContainerId(id)
                             .setSnapshotId(manifest.getId())
                             .build());
-        } catch (IOException e) {
-            throw failed("No snapshot of container " + id + " was taken: ", e);
         } finally {
             changes.writeLock().unlock();
         }
