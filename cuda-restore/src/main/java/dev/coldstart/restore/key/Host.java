@@ -53,7 +53,7 @@ public record Host(
         } catch (IOException e) {
             throw new IOException(
                     "Snapshots need CRIU, and criu --version failed (" + e.getMessage()
-                            + "); install criu 4.1 or newer.",
+                            + "); install criu 4.2 or newer (4.1 will do before Linux 6.16).",
                     e);
         }
         return new Host(

@@ -159,7 +159,7 @@ class SnapshotKeyTest {
                 }))
                 .isInstanceOf(IOException.class)
                 .hasMessage(
-                        "Snapshots need CRIU, and criu --version failed (no such program); install criu 4.1 or newer.");
+                        "Snapshots need CRIU, and criu --version failed (no such program); install criu 4.2 or newer (4.1 will do before Linux 6.16).");
     }
 
     @Test

@@ -210,6 +210,50 @@ abstract class ModelServerScenarios {
         }
     }
 
+    @Test
+    @Order(10)
+    void aSnapshotIsTakenShownAndRemovedByHand() {
+        List<String> command = command("by-hand", "--env", "BY_HAND=1");
+        int ready = command.indexOf("coldstart.dev/ready=http::8000/health");
+        command.subList(ready - 1, ready + 1).clear();
+        node().host().ask(command.toArray(String[]::new));
+        Prediction original = answer();
+
+        String id = node().coldstart("snapshot", "create", "by-hand");
+        assertThat(id).matches("[0-9a-f]{64}");
+        assertThat(answer()).as("the container goes on").isEqualTo(original);
+        assertThat(node().coldstart("snapshot", "ls")).contains("by-hand");
+        assertThat(node().coldstart("snapshot", "inspect", id.substring(0, 12)))
+                .contains("default/by-hand", "BY_HAND")
+                .doesNotContain("?");
+        node().remove("by-hand");
+
+        node().host().ask(command.toArray(String[]::new));
+        assertThat(answer()).isEqualTo(original);
+        node().coldstart("snapshot", "rm", id.substring(0, 12));
+        assertThat(node().coldstart("snapshot", "ls")).doesNotContain(id.substring(0, 12));
+        assertThat(node().host().ask("ctr", "tasks", "exec", "--exec-id", "e", "by-hand", "ls", "/app"))
+                .as("the container outlives its snapshot")
+                .isEqualTo("server.py");
+        Output gone = node().host().run(TestHost.SOON, "/opt/coldstart/bin/coldstart", "snapshot", "inspect", id);
+        assertThat(gone.succeeded()).isFalse();
+        assertThat(gone.err()).hasLineCount(1);
+    }
+
+    @Test
+    @Order(11)
+    void aMissingRuntimeIsOneSentence() {
+        TestHost host = node().host();
+        host.ask("mv", "/usr/sbin/runc", "/usr/sbin/runc.away");
+        try {
+            Output run = host.run(ANSWERS_WITHIN, command("none").toArray(String[]::new));
+            assertThat(run.succeeded()).isFalse();
+            assertThat(run.err()).contains("runc").hasLineCount(1);
+        } finally {
+            host.ask("mv", "/usr/sbin/runc.away", "/usr/sbin/runc");
+        }
+    }
+
     /** Containers go first: one that was not restored is being snapshotted. */
     private void putSnapshotsBack() {
         removeContainers();

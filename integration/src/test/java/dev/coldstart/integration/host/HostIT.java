@@ -13,7 +13,7 @@ import java.util.stream.Stream;
 import org.junit.jupiter.api.BeforeAll;
 import org.junit.jupiter.api.Test;
 
-class TestHostIT {
+class HostIT {
     private static final Repository REPOSITORY = Repository.here();
 
     @BeforeAll
