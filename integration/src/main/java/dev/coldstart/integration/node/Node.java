@@ -36,11 +36,13 @@ public final class Node implements AutoCloseable {
             host.link(registry.host(), "1gbit");
             host.write("/usr/local/share/ca-certificates/registry.crt", registry.authority());
             host.ask("update-ca-certificates");
-            // containerd's labels name a blob's registry without its port, so a port must be known from here.
+            // containerd remembers where a blob came from without the port.
             host.write(CONFIG, """
                     [snapshotter]
                     node_name = "%s"
+
                     [registry."%s"]
+                    plain_http = false
                     """.formatted(name, registry.address()));
             Node node = new Node(host, registry);
             node.configureContainerd();
