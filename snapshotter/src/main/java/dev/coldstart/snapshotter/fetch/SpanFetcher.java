@@ -405,6 +405,10 @@ public final class SpanFetcher implements AutoCloseable {
                     compressed.put((byte) carried);
                     position = from + 1;
                 }
+                ByteBuffer bytes = lease.uncompressed((int) (index.spanEnd(span) - index.spanStart(span)));
+                lease.inflater().begin(index, span, bytes);
+                // Inflated while it arrives: a reader waits for the slower of the two, not for both.
+                ByteBuffer arrived = compressed.duplicate().position(0);
                 while (compressed.hasRemaining()) {
                     int n = lease.readInto(in, compressed);
                     if (n < 0) {
@@ -412,11 +416,10 @@ public final class SpanFetcher implements AutoCloseable {
                     }
                     fetchedBytes.add(n);
                     position += n;
+                    lease.inflater().arrived(arrived.limit(compressed.position()));
                 }
                 carried = size > 0 ? compressed.get(size - 1) & 0xff : carried;
-                compressed.flip();
-                ByteBuffer bytes = lease.uncompressed((int) (index.spanEnd(span) - index.spanStart(span)));
-                lease.inflater().inflate(index, span, compressed, bytes);
+                lease.inflater().finish(arrived.limit(size), bytes);
                 bytes.flip();
                 land(layer, span, run.get(span - start), MemorySegment.ofBuffer(bytes), lease.state());
                 landed[0]++;

@@ -5,6 +5,7 @@ import java.nio.ByteBuffer;
 import java.security.MessageDigest;
 import java.util.zip.DataFormatException;
 import java.util.zip.Inflater;
+import org.jspecify.annotations.Nullable;
 
 /**
  * Turns a span's range of the blob into its uncompressed bytes, and proves them by the SHA-256 in the index. Holds some
@@ -18,6 +19,7 @@ public final class SpanInflater implements AutoCloseable {
     private final ByteBuffer window = ByteBuffer.allocateDirect(LayerIndexer.WINDOW);
     private final MessageDigest sha256 = Sha256.digest();
     private final byte[] digest = new byte[32];
+    private @Nullable Current current;
 
     /**
      * Inflates one span. Writes {@code spanEnd - spanStart} bytes at {@code dst}'s position and moves it behind them;
@@ -28,24 +30,69 @@ public final class SpanInflater implements AutoCloseable {
      * @throws LayerException if the bytes are not those the index was made from
      */
     public void inflate(LayerIndex index, int span, ByteBuffer compressed, ByteBuffer dst) throws LayerException {
+        begin(index, span, dst);
+        finish(compressed, dst);
+    }
+
+    /**
+     * Begins a span whose bytes are still arriving: {@link #arrived} takes them as they come, {@link #finish} the rest.
+     *
+     * @param dst room for the span; the same buffer is given to {@link #finish}
+     */
+    public void begin(LayerIndex index, int span, ByteBuffer dst) throws LayerException {
         int length = (int) (index.spanEnd(span) - index.spanStart(span));
-        long range = index.spanBlobEnd(span) - index.spanBlobStart(span);
-        if (compressed.remaining() != range) {
-            throw new IllegalArgumentException(
-                    "span " + span + " takes " + range + " bytes of the blob, not " + compressed.remaining());
-        }
         if (dst.remaining() < length) {
             throw new IllegalArgumentException(
                     "span " + span + " has " + length + " bytes, there is room for " + dst.remaining());
         }
-        int start = dst.position();
-        ByteBuffer room = dst.slice(start, length);
+        current = new Current(
+                index, span, index.spanBlobEnd(span) - index.spanBlobStart(span), dst.slice(dst.position(), length));
         if (index.gzip()) {
             try {
-                inflateGzip(index, span, compressed, room);
+                startGzip(index, span);
             } catch (DataFormatException e) {
-                throw new LayerException(
-                        "inflate span " + span + " of layer " + index.layer() + ": " + e.getMessage(), e);
+                throw wrong(current, e);
+            }
+        }
+    }
+
+    /**
+     * Inflates what it can of a span that is still arriving.
+     *
+     * @param compressed the blob's bytes from {@code spanBlobStart} on, as far as they are here; its position, which is
+     *     moved, is where the last call left it
+     */
+    public void arrived(ByteBuffer compressed) throws LayerException {
+        Current span = current();
+        if (span.index.gzip()) {
+            try {
+                inflateGzip(span, compressed, false);
+            } catch (DataFormatException e) {
+                throw wrong(span, e);
+            }
+        }
+    }
+
+    /**
+     * Ends a span: inflates the rest of it and proves it.
+     *
+     * @param compressed all of the span's bytes, its position where the last call left it, 0 if there was none
+     * @param dst the buffer given to {@link #begin}; its position is moved behind the span
+     * @throws LayerException if the bytes are not those the index was made from
+     */
+    public void finish(ByteBuffer compressed, ByteBuffer dst) throws LayerException {
+        Current span = current();
+        current = null;
+        if (span.taken + compressed.remaining() != span.range) {
+            throw new IllegalArgumentException("span " + span.span + " takes " + span.range + " bytes of the blob, not "
+                    + (span.taken + compressed.remaining()));
+        }
+        ByteBuffer room = span.room;
+        if (span.index.gzip()) {
+            try {
+                inflateGzip(span, compressed, true);
+            } catch (DataFormatException e) {
+                throw wrong(span, e);
             }
         } else {
             room.put(compressed);
@@ -56,11 +103,24 @@ public final class SpanInflater implements AutoCloseable {
         } catch (java.security.DigestException e) {
             throw new AssertionError("a SHA-256 has 32 bytes", e);
         }
-        if (!index.isSpanDigest(span, digest)) {
-            throw new LayerException(
-                    "span " + span + " of layer " + index.layer() + " is not what the index says: its SHA-256 differs");
+        if (!span.index.isSpanDigest(span.span, digest)) {
+            throw new LayerException("span " + span.span + " of layer " + span.index.layer()
+                    + " is not what the index says: its SHA-256 differs");
         }
-        dst.position(start + length);
+        dst.position(dst.position() + room.limit());
+    }
+
+    private Current current() {
+        Current span = current;
+        if (span == null) {
+            throw new IllegalStateException("no span was begun");
+        }
+        return span;
+    }
+
+    private static LayerException wrong(Current span, DataFormatException e) {
+        return new LayerException(
+                "inflate span " + span.span + " of layer " + span.index.layer() + ": " + e.getMessage(), e);
     }
 
     @Override
@@ -69,31 +129,37 @@ public final class SpanInflater implements AutoCloseable {
         windowInflater.end();
     }
 
-    private void inflateGzip(LayerIndex index, int span, ByteBuffer in, ByteBuffer out)
-            throws LayerException, DataFormatException {
+    private void startGzip(LayerIndex index, int span) throws LayerException, DataFormatException {
         zlib.reset();
-        int bits = index.spanBits(span);
-        if (bits > 0) {
-            zlib.prime(bits, (in.get() & 0xff) >>> (8 - bits));
-        }
         int windowSize = index.windowSize(span);
-        if (windowSize > 0) {
-            windowInflater.reset();
-            windowInflater.setInput(index.window(span));
-            window.clear().limit(windowSize);
-            windowInflater.inflate(window);
-            if (window.hasRemaining()) {
-                throw new DataFormatException("its window is incomplete");
+        if (windowSize == 0) {
+            return;
+        }
+        windowInflater.reset();
+        windowInflater.setInput(index.window(span));
+        window.clear().limit(windowSize);
+        windowInflater.inflate(window);
+        if (window.hasRemaining()) {
+            throw new DataFormatException("its window is incomplete");
+        }
+        zlib.setWindow(window.flip());
+    }
+
+    private void inflateGzip(Current span, ByteBuffer in, boolean whole) throws LayerException, DataFormatException {
+        int start = in.position();
+        ByteBuffer out = span.room;
+        if (span.taken == 0 && in.hasRemaining()) {
+            int bits = span.index.spanBits(span.span);
+            if (bits > 0) {
+                zlib.prime(bits, (in.get() & 0xff) >>> (8 - bits));
             }
-            zlib.setWindow(window.flip());
         }
         while (out.hasRemaining()) {
-            int before = in.remaining() + out.remaining();
-            if (zlib.inflate(in, out, false) == Zlib.Status.END) {
-                if (!out.hasRemaining()) {
-                    return;
+            if (span.memberEnded) {
+                // What is between two members is read in one go.
+                if (!whole) {
+                    break;
                 }
-                // The span goes on in the next gzip member.
                 if (in.remaining() < GZIP_TRAILER) {
                     throw new DataFormatException("the gzip member has no trailer");
                 }
@@ -105,9 +171,39 @@ public final class SpanInflater implements AutoCloseable {
                     return in.get() & 0xff;
                 });
                 zlib.reset();
+                span.memberEnded = false;
+            }
+            int before = in.remaining() + out.remaining();
+            if (zlib.inflate(in, out, false) == Zlib.Status.END) {
+                span.memberEnded = true;
             } else if (in.remaining() + out.remaining() == before) {
+                if (!whole) {
+                    break;
+                }
                 throw new DataFormatException("the deflate data ends too early");
             }
+        }
+        span.taken += in.position() - start;
+    }
+
+    /** The span in work. */
+    private static final class Current {
+        private final LayerIndex index;
+        private final int span;
+        /** Bytes of the blob that it takes. */
+        private final long range;
+        /** What is left of its room. */
+        private final ByteBuffer room;
+        /** Bytes of the blob inflated. */
+        private long taken;
+        /** The gzip member is at its end, and the span is not. */
+        private boolean memberEnded;
+
+        private Current(LayerIndex index, int span, long range, ByteBuffer room) {
+            this.index = index;
+            this.span = span;
+            this.range = range;
+            this.room = room;
         }
     }
 }

@@ -254,6 +254,20 @@ final class LayerIndexerTest {
         byte[] bytes = new byte[length];
         out.flip().position(3).get(bytes);
         assertThat(bytes).isEqualTo(Arrays.copyOfRange(tar, (int) index.spanStart(span), (int) index.spanEnd(span)));
+
+        // The same, arriving in pieces of any size.
+        Random random = new Random(span);
+        ByteBuffer arrived = ByteBuffer.wrap(range).limit(0);
+        ByteBuffer again = ByteBuffer.allocateDirect(length);
+        inflater.begin(index, span, again);
+        while (arrived.limit() < range.length) {
+            arrived.limit(Math.min(range.length, arrived.limit() + random.nextInt(1 + range.length / 4)));
+            inflater.arrived(arrived);
+        }
+        inflater.finish(arrived, again);
+        byte[] pieced = new byte[length];
+        again.flip().get(pieced);
+        assertThat(pieced).isEqualTo(Arrays.copyOfRange(tar, (int) index.spanStart(span), (int) index.spanEnd(span)));
     }
 
     private static byte[] range(LayerIndex index, int span, byte[] blob) {
