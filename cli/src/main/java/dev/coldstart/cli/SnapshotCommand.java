@@ -2,6 +2,7 @@ package dev.coldstart.cli;
 
 import com.google.protobuf.Any;
 import com.google.protobuf.Timestamp;
+import dev.coldstart.proto.containerd.runc.CheckpointOptions;
 import dev.coldstart.proto.containerd.services.tasks.CheckpointTaskRequest;
 import dev.coldstart.proto.containerd.services.tasks.TasksGrpc;
 import dev.coldstart.proto.v1.AdminGrpc;
@@ -10,7 +11,6 @@ import dev.coldstart.proto.v1.KeyField;
 import dev.coldstart.proto.v1.ListSnapshotsRequest;
 import dev.coldstart.proto.v1.RemoveSnapshotRequest;
 import dev.coldstart.proto.v1.SnapshotManifest;
-import dev.coldstart.proto.v1.SnapshotOptions;
 import java.io.PrintWriter;
 import java.nio.file.Path;
 import java.time.Instant;
@@ -80,9 +80,14 @@ final class SnapshotCommand {
 
         @Override
         public Integer call() {
-            // containerd hands options of a type it does not know to the shim as they are; it wants no "/" prefix.
+            // containerd 2 passes on no type of options that it does not know, so a word in one that it knows asks for
+            // ours.
+            CheckpointOptions how = CheckpointOptions.newBuilder()
+                    .setImagePath("coldstart.dev/snapshot")
+                    .build();
             Any options = Any.newBuilder()
-                    .setTypeUrl(SnapshotOptions.getDescriptor().getFullName())
+                    .setTypeUrl(CheckpointOptions.getDescriptor().getFullName())
+                    .setValue(how.toByteString())
                     .build();
             CheckpointTaskRequest request = CheckpointTaskRequest.newBuilder()
                     .setContainerId(container)

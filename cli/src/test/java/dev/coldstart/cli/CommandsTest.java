@@ -252,7 +252,7 @@ class CommandsTest {
         assertThat(namespaceSeen.get()).isEqualTo("default");
         assertThat(asked.get())
                 .extracting(r -> r == null ? "" : r.getOptions().getTypeUrl())
-                .isEqualTo("coldstart.v1.SnapshotOptions");
+                .isEqualTo("containerd.runc.v1.CheckpointOptions");
         // Another runtime took an ordinary checkpoint: nothing of ours came of it.
         assertThat(run("snapshot", "create", "other", "-n", "k8s.io", "-a", containerd, "--node-socket", socket))
                 .isEqualTo(1);

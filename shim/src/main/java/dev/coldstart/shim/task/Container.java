@@ -80,7 +80,6 @@ final class Container {
     private static final System.Logger LOG = System.getLogger(Container.class.getName());
     private static final String SNAPSHOT = "coldstart.dev/snapshot";
     private static final String READY = "coldstart.dev/ready";
-    private static final String SNAPSHOT_OPTIONS = "coldstart.v1.SnapshotOptions";
     private static final Duration DRAIN_LIMIT = Duration.ofSeconds(10);
     private static final Duration CONSOLE_DRAIN_LIMIT = Duration.ofSeconds(2);
     private static final Duration START_LIMIT = Duration.ofMinutes(10);
@@ -595,13 +594,13 @@ final class Container {
     /** A snapshot of coldstart's, or plain CRIU images in a directory. */
     void checkpoint(String path, Any anyOptions)
             throws StatusException, InvalidProtocolBufferException, InterruptedException {
-        if (TaskOptions.name(anyOptions).equals(SNAPSHOT_OPTIONS)) {
-            takeSnapshot();
-            return;
-        }
         CheckpointOptions how = TaskOptions.name(anyOptions).equals("containerd.runc.v1.CheckpointOptions")
                 ? CheckpointOptions.parseFrom(anyOptions.getValue())
                 : CheckpointOptions.getDefaultInstance();
+        if (how.getImagePath().equals(SNAPSHOT)) {
+            takeSnapshot();
+            return;
+        }
         changes.writeLock().lock();
         try {
             require(init.status() == Status.RUNNING || init.status() == Status.PAUSED, "checkpoint");
