@@ -27,6 +27,7 @@ public final class Errno {
     public static final int ERANGE = 34;
     public static final int ENOSYS = 38;
     public static final int ENODATA = 61;
+    public static final int EPROTO = 71;
     public static final int EOPNOTSUPP = 95;
     public static final int ENOTCONN = 107;
     public static final int ETIMEDOUT = 110;
@@ -61,6 +62,7 @@ public final class Errno {
             case EPIPE -> "Broken pipe (EPIPE)";
             case ERANGE -> "Result does not fit (ERANGE)";
             case ENOSYS -> "Function not implemented (ENOSYS)";
+            case EPROTO -> "Protocol error (EPROTO)";
             case ENODATA -> "No data available (ENODATA)";
             case EOPNOTSUPP -> "Operation not supported (EOPNOTSUPP)";
             case ENOTCONN -> "Not connected (ENOTCONN)";

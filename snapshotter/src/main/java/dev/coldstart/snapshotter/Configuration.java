@@ -6,6 +6,7 @@ import java.net.InetAddress;
 import java.net.UnknownHostException;
 import java.nio.file.Files;
 import java.nio.file.Path;
+import java.time.Duration;
 import java.util.HashMap;
 import java.util.List;
 import java.util.Map;
@@ -22,10 +23,12 @@ import org.tomlj.TomlTable;
  * @param root what survives a reboot
  * @param state sockets and mounts
  * @param containerd containerd's socket
+ * @param ioTimeout how long a container's read waits for its bytes before it gets an error
  * @param nodeName under which the planner knows this node
  * @param registries that the file names, by HOST[:PORT]
  */
-public record Configuration(Path root, Path state, Path containerd, String nodeName, Map<String, Registry> registries) {
+public record Configuration(
+        Path root, Path state, Path containerd, Duration ioTimeout, String nodeName, Map<String, Registry> registries) {
     /**
      * What the file says of a registry.
      *
@@ -34,6 +37,7 @@ public record Configuration(Path root, Path state, Path containerd, String nodeN
      */
     public record Registry(boolean plainHttp, @Nullable Path caFile) {}
 
+    private static final Duration IO_TIMEOUT = Duration.ofSeconds(30);
     private static final Set<String> SECTIONS = Set.of("snapshotter", "registry", "shim", "planner");
 
     public Configuration {
@@ -64,8 +68,13 @@ public record Configuration(Path root, Path state, Path containerd, String nodeN
                 "state", "/run/coldstart",
                 "containerd_address", "/run/containerd/containerd.sock",
                 "node_name", ""));
+        Duration ioTimeout = IO_TIMEOUT;
         if (own != null) {
             for (String key : own.keySet()) {
+                if (key.equals("io_timeout_seconds")) {
+                    ioTimeout = seconds(own, key, "snapshotter." + key, file);
+                    continue;
+                }
                 if (!values.containsKey(key)) {
                     throw unknown("snapshotter." + key, file);
                 }
@@ -77,6 +86,7 @@ public record Configuration(Path root, Path state, Path containerd, String nodeN
                 path(values, "root", file),
                 path(values, "state", file),
                 path(values, "containerd_address", file),
+                ioTimeout,
                 node.isEmpty() ? hostName() : node,
                 registries(toml.getTable("registry"), file));
     }
@@ -108,6 +118,13 @@ public record Configuration(Path root, Path state, Path containerd, String nodeN
             named.put(host, new Registry(plainHttp, caFile));
         }
         return named;
+    }
+
+    private static Duration seconds(TomlTable table, String key, String name, Path file) throws IOException {
+        if (table.get(List.of(key)) instanceof Long value && value > 0 && value <= 3600) {
+            return Duration.ofSeconds(value);
+        }
+        throw new IOException("key " + name + " in " + file + " must be a number of seconds from 1 to 3600");
     }
 
     private static String string(TomlTable table, String key, String name, Path file) throws IOException {

@@ -1,8 +1,10 @@
 package dev.coldstart.snapshotter;
 
+import dev.coldstart.linux.ServiceManager;
 import dev.coldstart.snapshotter.content.Containerd;
 import dev.coldstart.snapshotter.content.LayerResolver;
 import dev.coldstart.snapshotter.fetch.KnownLayers;
+import dev.coldstart.snapshotter.fetch.LayerOrdinals;
 import dev.coldstart.snapshotter.fetch.RegistrySource;
 import dev.coldstart.snapshotter.fetch.SpanFetcher;
 import dev.coldstart.snapshotter.fuse.RemoteTier;
@@ -29,7 +31,6 @@ import java.nio.file.Files;
 import java.nio.file.Path;
 import java.nio.file.StandardOpenOption;
 import java.nio.file.attribute.PosixFilePermissions;
-import java.time.Duration;
 import java.util.ArrayDeque;
 import java.util.Collection;
 import java.util.Deque;
@@ -41,9 +42,6 @@ import java.util.Set;
 /** The parts of the program put together. Everything is served when the constructor's work is done. */
 public final class Snapshotter implements AutoCloseable {
     private static final System.Logger LOG = System.getLogger(Snapshotter.class.getName());
-    /** How long a container's read waits for bytes before it gets an error. */
-    private static final Duration PATIENCE = Duration.ofSeconds(30);
-
     private final Deque<AutoCloseable> parts = new ArrayDeque<>();
 
     private Snapshotter() {}
@@ -52,12 +50,14 @@ public final class Snapshotter implements AutoCloseable {
      * Starts to serve.
      *
      * @param credentials docker's config.json
+     * @param manager told when everything is served
      * @throws IOException with one clear sentence
      */
-    public static Snapshotter start(Configuration configuration, String version, Path credentials) throws IOException {
+    public static Snapshotter start(
+            Configuration configuration, String version, Path credentials, ServiceManager manager) throws IOException {
         Snapshotter snapshotter = new Snapshotter();
         try {
-            snapshotter.serve(configuration, version, credentials);
+            snapshotter.serve(configuration, version, credentials, manager);
             return snapshotter;
         } catch (IOException | RuntimeException e) {
             snapshotter.close();
@@ -70,7 +70,8 @@ public final class Snapshotter implements AutoCloseable {
         return part;
     }
 
-    private void serve(Configuration configuration, String version, Path credentials) throws IOException {
+    private void serve(Configuration configuration, String version, Path credentials, ServiceManager manager)
+            throws IOException {
         Path root = configuration.root();
         Path state = configuration.state();
         createPrivate(root);
@@ -99,14 +100,17 @@ public final class Snapshotter implements AutoCloseable {
                 new RegistrySource(registry, layer -> metadata.catalog().sources(layer));
         LayerResolver resolver = new LayerResolver(containerd, () -> hosts(configuration, metadata));
 
-        KnownLayers known = new KnownLayers();
+        KnownLayers known =
+                new KnownLayers(own(LayerOrdinals.open(root.resolve("meta").resolve("layers"))));
         TreeMounts trees = new TreeMounts(state.resolve("t"), root.resolve("trees"));
-        parts.push(trees::unmountAll);
+        if (!manager.keepsDescriptors()) {
+            parts.push(trees::unmountAll);
+        }
         RemoteLayers layers =
                 new RemoteLayers(metadata, containerd, resolver, source, objects, known, trees, root.resolve("index"));
         layers.recover();
-        SpanFetcher fetcher = own(new SpanFetcher(source, objects, PATIENCE));
-        RemoteTier remote = own(RemoteTier.mount(known, objects, fetcher, state.resolve("remote")));
+        SpanFetcher fetcher = own(new SpanFetcher(source, objects, configuration.ioTimeout()));
+        RemoteTier remote = own(RemoteTier.start(known, objects, fetcher, state.resolve("remote"), manager));
         RootFileSystems rootfs =
                 new RootFileSystems(directories, trees, List.of(objects.directory(), remote.mountPoint()));
 
@@ -121,6 +125,7 @@ public final class Snapshotter implements AutoCloseable {
         own(UnixServer.start(
                 state.resolve("snapshotter.sock"),
                 List.of(new SnapshotsService(metadata, directories, rootfs, layers))));
+        manager.ready();
     }
 
     private static Set<String> hosts(Configuration configuration, MetadataStore metadata) {

@@ -1,5 +1,6 @@
 package dev.coldstart.snapshotter;
 
+import dev.coldstart.linux.ServiceManager;
 import java.io.IOException;
 import java.lang.ref.Reference;
 import java.nio.file.Files;
@@ -50,7 +51,8 @@ public final class SnapshotterMain {
         if (!Files.exists(Path.of("/dev/fuse"))) {
             throw new IOException("/dev/fuse does not exist; load the fuse module (modprobe fuse)");
         }
-        return Snapshotter.start(Configuration.read(config), version(), credentials());
+        return Snapshotter.start(
+                Configuration.read(config), version(), credentials(), new ServiceManager(System.getenv()));
     }
 
     private static Path config(String[] arguments) {

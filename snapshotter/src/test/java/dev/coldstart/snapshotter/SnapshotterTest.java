@@ -7,6 +7,7 @@ import static org.junit.jupiter.api.Assumptions.assumeTrue;
 import com.google.protobuf.FieldMask;
 import dev.coldstart.linux.Mount;
 import dev.coldstart.linux.MountTable;
+import dev.coldstart.linux.ServiceManager;
 import dev.coldstart.proto.containerd.services.snapshots.CleanupRequest;
 import dev.coldstart.proto.containerd.services.snapshots.CommitSnapshotRequest;
 import dev.coldstart.proto.containerd.services.snapshots.Info;
@@ -41,6 +42,7 @@ import java.net.UnixDomainSocketAddress;
 import java.nio.charset.StandardCharsets;
 import java.nio.file.Files;
 import java.nio.file.Path;
+import java.time.Duration;
 import java.util.ArrayList;
 import java.util.List;
 import java.util.Map;
@@ -76,9 +78,15 @@ class SnapshotterTest {
         }
         snapshotter = Snapshotter.start(
                 new Configuration(
-                        dir.resolve("root"), dir.resolve("run"), dir.resolve("no-containerd.sock"), "node-1", Map.of()),
+                        dir.resolve("root"),
+                        dir.resolve("run"),
+                        dir.resolve("no-containerd.sock"),
+                        Duration.ofSeconds(20),
+                        "node-1",
+                        Map.of()),
                 "test",
-                dir.resolve("no-config.json"));
+                dir.resolve("no-config.json"),
+                new ServiceManager(Map.of()));
     }
 
     @AfterEach

@@ -20,7 +20,7 @@ public final class KnownLayer {
         this.held = new BitSet(index.spanCount());
     }
 
-    /** From 1 up, in the order in which layers became known to this process. */
+    /** From 1 up; see {@link LayerOrdinals}. */
     public int ordinal() {
         return ordinal;
     }

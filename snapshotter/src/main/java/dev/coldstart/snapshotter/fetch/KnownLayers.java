@@ -12,7 +12,17 @@ import org.jspecify.annotations.Nullable;
 
 /** The layers whose objects the remote tier can serve. Grows only; readers never wait. */
 public final class KnownLayers {
+    private final LayerOrdinals ordinals;
+    /** In the order in which they became known. */
     private volatile KnownLayer[] layers = new KnownLayer[0];
+
+    private volatile @Nullable KnownLayer[] byOrdinal = new @Nullable KnownLayer[0];
+    /** Which layer had the object that was looked for last: the next one is likely its neighbour. */
+    private volatile @Nullable KnownLayer last;
+
+    public KnownLayers(LayerOrdinals ordinals) {
+        this.ordinals = ordinals;
+    }
 
     /** The layer of a digest, if it is known. */
     public @Nullable KnownLayer find(Digest layer) {
@@ -26,11 +36,11 @@ public final class KnownLayers {
 
     /** The layer of an ordinal; null if there is none. */
     public @Nullable KnownLayer get(int ordinal) {
-        KnownLayer[] all = layers;
-        return ordinal < 1 || ordinal > all.length ? null : all[ordinal - 1];
+        @Nullable KnownLayer[] all = byOrdinal;
+        return ordinal < 1 || ordinal >= all.length ? null : all[ordinal];
     }
 
-    /** The layers known now, in the order of their ordinals. */
+    /** The layers known now. */
     public List<KnownLayer> all() {
         return List.of(layers);
     }
@@ -41,6 +51,7 @@ public final class KnownLayers {
         if (known != null) {
             return known;
         }
+        int ordinal = ordinals.of(layer);
         LayerIndex index = LayerIndex.open(indexFile);
         if (!index.layer().equals(layer)) {
             Digest other = index.layer();
@@ -48,16 +59,25 @@ public final class KnownLayers {
             Files.delete(indexFile);
             throw new IOException(indexFile + " is the index of another layer, " + other + ", and was deleted");
         }
-        KnownLayer[] more = Arrays.copyOf(layers, layers.length + 1);
-        more[more.length - 1] = new KnownLayer(more.length, index);
-        layers = more;
-        return more[more.length - 1];
+        KnownLayer added = new KnownLayer(ordinal, index);
+        @Nullable KnownLayer[] more = Arrays.copyOf(byOrdinal, Math.max(ordinal + 1, byOrdinal.length));
+        more[ordinal] = added;
+        byOrdinal = more;
+        KnownLayer[] one = Arrays.copyOf(layers, layers.length + 1);
+        one[one.length - 1] = added;
+        layers = one;
+        return added;
     }
 
-    /** The first known layer that has the object; null if none has. */
+    /** A known layer that has the object; null if none has. */
     public @Nullable KnownLayer having(ObjectName name) {
+        KnownLayer recent = last;
+        if (recent != null && recent.index().find(name) >= 0) {
+            return recent;
+        }
         for (KnownLayer layer : layers) {
             if (layer.index().find(name) >= 0) {
+                last = layer;
                 return layer;
             }
         }

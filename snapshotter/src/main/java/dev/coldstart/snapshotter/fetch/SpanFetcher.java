@@ -10,6 +10,7 @@ import dev.coldstart.snapshotter.registry.RegistryException;
 import java.io.EOFException;
 import java.io.IOException;
 import java.io.InputStream;
+import java.io.InterruptedIOException;
 import java.lang.foreign.MemorySegment;
 import java.nio.ByteBuffer;
 import java.time.Duration;
@@ -102,19 +103,17 @@ public final class SpanFetcher implements AutoCloseable {
         }
     }
 
-    /** Starts to fetch the first bytes of an object that was just opened; does not wait. */
-    public void opened(KnownLayer layer, int row, PartialObject object) {
-        if (!object.complete() && !object.has(0)) {
-            int span = layer.firstSpan(row);
-            var _ = request(layer, span, span, again -> object.has(0));
-        }
+    /** When a read that comes now fails, by {@link System#nanoTime}. */
+    public long deadline() {
+        return System.nanoTime() + patience.toNanos();
     }
 
     /**
      * Reads bytes of an object, fetching what is missing. Waits for the spans of this read only, and not longer than
-     * {@code patience}.
+     * until {@code deadline}.
      *
      * @param object acquired by the caller, who keeps it meanwhile
+     * @throws InterruptedIOException if the thread was interrupted
      * @throws IOException if they cannot be had; never delivers bytes that were not verified
      */
     public void read(
@@ -124,14 +123,14 @@ public final class SpanFetcher implements AutoCloseable {
             CallState state,
             MemorySegment into,
             long length,
-            long offset)
+            long offset,
+            long deadline)
             throws IOException {
         LayerIndex index = layer.index();
         long start = index.objectOffset(row);
         int base = index.spanAt(start);
         int first = index.spanAt(start + offset);
         int last = index.spanAt(start + offset + length - 1);
-        long deadline = System.nanoTime() + patience.toNanos();
         demanded.incrementAndGet();
         try {
             List<Flight> waiting = new ArrayList<>();
@@ -213,7 +212,7 @@ public final class SpanFetcher implements AutoCloseable {
                     : new IOException("fetching failed", e.getCause());
         } catch (InterruptedException e) {
             Thread.currentThread().interrupt();
-            throw new IOException("interrupted while waiting for bytes", e);
+            throw new InterruptedIOException("interrupted while waiting for bytes");
         }
     }
 

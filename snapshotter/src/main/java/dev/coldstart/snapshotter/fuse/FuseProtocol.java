@@ -4,19 +4,17 @@ package dev.coldstart.snapshotter.fuse;
 final class FuseProtocol {
     static final int MAJOR = 7;
     static final int MINOR = 38;
+    /** Linux 5.2; no older kernel has been looked at. */
+    static final int OLDEST_MINOR = 31;
 
     // enum fuse_opcode
     static final int LOOKUP = 1;
     static final int FORGET = 2;
     static final int GETATTR = 3;
-    static final int OPEN = 14;
     static final int READ = 15;
     static final int STATFS = 17;
-    static final int RELEASE = 18;
     static final int INIT = 26;
-    static final int OPENDIR = 27;
     static final int READDIR = 28;
-    static final int RELEASEDIR = 29;
     static final int INTERRUPT = 36;
     static final int DESTROY = 38;
     static final int BATCH_FORGET = 42;
@@ -25,6 +23,7 @@ final class FuseProtocol {
     static final int IN_OPCODE = 4;
     static final int IN_UNIQUE = 8;
     static final int IN_NODEID = 16;
+    static final int IN_PID = 32;
     static final int IN_BODY = 40;
 
     // struct fuse_out_header, 16 bytes: u32 len, i32 error, u64 unique
@@ -33,6 +32,8 @@ final class FuseProtocol {
     static final int OUT_BODY = 16;
 
     // struct fuse_init_in: u32 major, u32 minor, u32 max_readahead, u32 flags, u32 flags2
+    static final int INIT_IN_MAJOR = IN_BODY;
+    static final int INIT_IN_MINOR = IN_BODY + 4;
     static final int INIT_IN_MAX_READAHEAD = IN_BODY + 8;
     static final int INIT_IN_FLAGS = IN_BODY + 12;
 
@@ -69,19 +70,12 @@ final class FuseProtocol {
     static final int ATTR_OUT_BYTES = 16 + ATTR_BYTES;
     static final int ATTR_OUT_ATTR = 16;
 
-    // struct fuse_open_out: u64 fh, u32 open_flags, i32 backing_id
-    static final int OPEN_OUT_BYTES = 16;
-    static final int OPEN_OUT_FLAGS = 8;
-    static final int FOPEN_KEEP_CACHE = 1 << 1;
-    static final int FOPEN_CACHE_DIR = 1 << 3;
-
     // struct fuse_read_in: u64 fh, u64 offset, u32 size, …
-    static final int READ_IN_FH = IN_BODY;
     static final int READ_IN_OFFSET = IN_BODY + 8;
     static final int READ_IN_SIZE = IN_BODY + 16;
 
-    // struct fuse_release_in: u64 fh, …
-    static final int RELEASE_IN_FH = IN_BODY;
+    // struct fuse_interrupt_in: u64 unique
+    static final int INTERRUPT_IN_UNIQUE = IN_BODY;
 
     // struct fuse_kstatfs, 80 bytes: u64 blocks, bfree, bavail, files, ffree, u32 bsize, namelen, frsize, …
     static final int STATFS_BYTES = 80;

@@ -9,35 +9,49 @@ import dev.coldstart.linux.FuseReply;
 import dev.coldstart.linux.LinuxException;
 import dev.coldstart.linux.Mount;
 import dev.coldstart.linux.MountTable;
+import dev.coldstart.linux.ServiceManager;
 import dev.coldstart.snapshotter.fetch.KnownLayer;
 import dev.coldstart.snapshotter.fetch.KnownLayers;
 import dev.coldstart.snapshotter.fetch.SpanFetcher;
 import dev.coldstart.snapshotter.layer.ObjectName;
 import dev.coldstart.snapshotter.object.ObjectStore;
-import dev.coldstart.snapshotter.object.PartialObject;
 import java.io.IOException;
+import java.io.InterruptedIOException;
 import java.lang.foreign.Arena;
 import java.lang.foreign.MemorySegment;
 import java.lang.foreign.ValueLayout;
 import java.nio.charset.StandardCharsets;
 import java.nio.file.Files;
+import java.nio.file.NoSuchFileException;
 import java.nio.file.Path;
 import java.util.ArrayList;
 import java.util.List;
+import java.util.concurrent.ConcurrentHashMap;
 import java.util.concurrent.ExecutorService;
 import java.util.concurrent.Executors;
+import java.util.concurrent.RejectedExecutionException;
 import org.jspecify.annotations.Nullable;
 
 /**
  * Serves the remote tier. Names are looked up in the layers' indexes; a node's number is its layer's ordinal and the
- * object's row, so nothing is remembered per name. Platform threads take requests, each from a queue of its own; a read
- * whose bytes are here is answered by the thread that took it, without allocating; one whose bytes are not waits on a
- * virtual thread, so that it delays nobody else.
+ * object's row, both durable, and there are no handles: the kernel is told that files need not be opened. So nothing that
+ * the kernel remembers means anything but what is on disk, and a process that takes over from a dead one can answer every
+ * request that it left. Platform threads take requests, each from a queue of its own; a read whose bytes are here is
+ * answered by the thread that took it, without allocating; one whose bytes are not waits on a virtual thread, so that it
+ * delays nobody else.
  */
 public final class RemoteTier implements AutoCloseable {
     private static final System.Logger LOG = System.getLogger(RemoteTier.class.getName());
     private static final String NAME = "coldstart";
+    /** Under which our descriptors are kept for the next process. */
+    private static final String KEPT = "remote";
+
+    /** As many descriptors as our launcher keeps open. */
     private static final int THREADS = 4;
+
+    /** Files that stay open for the next read of them. */
+    private static final int OPEN_OBJECTS = 1024;
+
     private static final int PAGE = 4096;
     private static final int MAX_PAGES = 256;
     private static final int MAX_READ = MAX_PAGES * PAGE;
@@ -52,6 +66,8 @@ public final class RemoteTier implements AutoCloseable {
     /** Objects never change: a year. */
     private static final long VALID_SECONDS = 365L * 24 * 3600;
 
+    private static final int SIGKILL = 9;
+
     private static final long ROOT = 1;
     /** Nodes 2 to 257 are the directories 00 to ff. */
     private static final long FIRST_DIRECTORY = 2;
@@ -64,55 +80,130 @@ public final class RemoteTier implements AutoCloseable {
     private static final ValueLayout.OfByte BYTE = ValueLayout.JAVA_BYTE;
 
     private final KnownLayers layers;
-    private final ObjectStore store;
     private final SpanFetcher fetcher;
     private final Path mountPoint;
-    private final OpenFiles files = new OpenFiles();
+    private final boolean kept;
+    private final OpenObjects objects;
+    private final ConcurrentHashMap<Long, WaitingRead> reads = new ConcurrentHashMap<>();
     private final ReplyPool replies = new ReplyPool(MAX_BACKGROUND, MAX_READ);
     private final ExecutorService waiting = Executors.newThreadPerTaskExecutor(
             Thread.ofVirtual().name("fuse-read-", 0).factory());
 
-    private RemoteTier(KnownLayers layers, ObjectStore store, SpanFetcher fetcher, Path mountPoint) {
+    /** A read whose bytes are not here, the thread that waits for them, and the thread that wants them. */
+    private record WaitingRead(Thread waits, int pid) {}
+
+    private RemoteTier(KnownLayers layers, ObjectStore store, SpanFetcher fetcher, Path mountPoint, boolean kept) {
         this.layers = layers;
-        this.store = store;
+        this.objects = new OpenObjects(store, OPEN_OBJECTS);
         this.fetcher = fetcher;
         this.mountPoint = mountPoint;
+        this.kept = kept;
     }
 
-    /** Mounts the tier on a directory, in the place of what a dead predecessor left there, and serves it. */
-    public static RemoteTier mount(KnownLayers layers, ObjectStore store, SpanFetcher fetcher, Path mountPoint)
+    /**
+     * Serves the tier on a directory: goes on with the file system that a dead predecessor served, if its descriptors were
+     * kept, or else mounts a new one in its place. All layers that somebody may have mounted must be known.
+     */
+    public static RemoteTier start(
+            KnownLayers layers, ObjectStore store, SpanFetcher fetcher, Path mountPoint, ServiceManager manager)
             throws IOException {
-        detach(mountPoint);
-        Files.createDirectories(mountPoint);
-        RemoteTier tier = new RemoteTier(layers, store, fetcher, mountPoint);
-        FuseDevice device = FuseDevice.open();
-        try {
-            device.mount(NAME, mountPoint.toString());
-        } catch (LinuxException e) {
-            device.close();
-            throw e;
-        }
-        // The first thread must answer INIT before clones can be used; the kernel queues nothing else until then.
-        tier.startThread(0, device);
-        try {
-            // A first operation returns only after INIT was answered.
-            Files.exists(mountPoint.resolve("00"));
-            for (int i = 1; i < THREADS; i++) {
-                tier.startThread(i, device.cloned());
+        RemoteTier tier = new RemoteTier(layers, store, fetcher, mountPoint, manager.keepsDescriptors());
+        List<FuseDevice> left = manager.inherited(KEPT);
+        MountTable.Entry mounted = tier.find();
+        if (mounted != null) {
+            List<FuseDevice> serving = new ArrayList<>();
+            for (FuseDevice device : left) {
+                if (device.serves(mounted)) {
+                    serving.add(device);
+                }
             }
-            tier.setReadAhead();
-        } catch (IOException e) {
-            tier.close();
-            throw e;
+            if (!serving.isEmpty()) {
+                left.removeAll(serving);
+                tier.takeOver(serving, left);
+                return tier;
+            }
         }
+        tier.detach();
+        tier.mount(left, manager);
         return tier;
     }
 
-    private static void detach(Path mountPoint) throws IOException {
+    private MountTable.@Nullable Entry find() throws IOException {
+        for (MountTable.Entry entry : MountTable.read().reversed()) {
+            if (entry.mountPoint().equals(mountPoint.toString())) {
+                return entry.type().equals("fuse." + NAME) ? entry : null;
+            }
+        }
+        return null;
+    }
+
+    private void detach() throws IOException {
         for (MountTable.Entry entry : MountTable.read()) {
             if (entry.mountPoint().equals(mountPoint.toString())) {
                 Mount.umount(entry.mountPoint(), Mount.MNT_DETACH);
             }
+        }
+    }
+
+    private void takeOver(List<FuseDevice> serving, List<FuseDevice> others) throws IOException {
+        // A predecessor that died between mount and clone left some that are not part of it yet.
+        for (FuseDevice device : others) {
+            if (!device.isMounted()) {
+                device.join(serving.getFirst());
+                serving.add(device);
+            }
+        }
+        try {
+            serving.getFirst().resend();
+            LOG.log(System.Logger.Level.INFO, "took over {0}; reads that waited go on", mountPoint);
+        } catch (LinuxException e) {
+            LOG.log(
+                    System.Logger.Level.WARNING,
+                    "took over {0}, but reads that the last process had begun stay without an answer until their processes are killed, because this kernel is older than 6.9: {1}",
+                    mountPoint,
+                    e.getMessage());
+        }
+        for (int i = 0; i < serving.size(); i++) {
+            startThread(i, serving.get(i));
+        }
+    }
+
+    private void mount(List<FuseDevice> left, ServiceManager manager) throws IOException {
+        Files.createDirectories(mountPoint);
+        List<FuseDevice> fresh = new ArrayList<>();
+        for (FuseDevice device : left) {
+            if (!device.isMounted()) {
+                fresh.add(device);
+            }
+        }
+        int inherited = fresh.size();
+        if (inherited < left.size()) {
+            LOG.log(
+                    System.Logger.Level.WARNING,
+                    "{0} was unmounted by somebody else; containers that were started before keep what they have",
+                    mountPoint);
+        }
+        while (fresh.size() < THREADS) {
+            fresh.add(FuseDevice.open());
+        }
+        FuseDevice first = fresh.getFirst();
+        first.mount(NAME, mountPoint.toString());
+        // The first thread must answer INIT before the others are of use; the kernel queues nothing else until then.
+        startThread(0, first);
+        try {
+            // A first operation returns only after INIT was answered.
+            Files.exists(mountPoint.resolve("00"));
+            for (int i = 1; i < fresh.size(); i++) {
+                fresh.get(i).join(first);
+                startThread(i, fresh.get(i));
+            }
+            for (FuseDevice device : fresh.subList(inherited, fresh.size())) {
+                manager.keep(KEPT, device);
+            }
+            setReadAhead();
+        } catch (IOException e) {
+            close();
+            throw e;
         }
     }
 
@@ -149,16 +240,20 @@ public final class RemoteTier implements AutoCloseable {
         return mountPoint;
     }
 
-    /** Unmounts it, unless somebody uses it: then it stays until its last user is gone. */
+    /** Leaves it to the next process if somebody keeps its descriptors; unmounts it otherwise. */
     @Override
     public void close() {
-        try {
-            Mount.umount(mountPoint.toString(), 0);
-        } catch (LinuxException e) {
-            if (e.errno() != Errno.EBUSY) {
-                LOG.log(System.Logger.Level.WARNING, "cannot unmount the remote tier: {0}", e.getMessage());
+        if (!kept) {
+            try {
+                Mount.umount(mountPoint.toString(), 0);
+            } catch (LinuxException e) {
+                if (e.errno() != Errno.EBUSY) {
+                    LOG.log(System.Logger.Level.WARNING, "cannot unmount the remote tier: {0}", e.getMessage());
+                }
             }
         }
+        // Their readers get no answer from this process: the next one is asked again.
+        reads.clear();
         waiting.shutdownNow();
     }
 
@@ -192,6 +287,9 @@ public final class RemoteTier implements AutoCloseable {
                 }
                 try {
                     serve(n);
+                } catch (RejectedExecutionException e) {
+                    // This process is about to end; the next one is asked again.
+                    LOG.log(System.Logger.Level.DEBUG, "a read is left to the next process", e);
                 } catch (RuntimeException e) {
                     LOG.log(System.Logger.Level.ERROR, "a request to the remote tier failed", e);
                     error(Errno.EIO);
@@ -205,32 +303,39 @@ public final class RemoteTier implements AutoCloseable {
                 case INIT -> init();
                 case LOOKUP -> lookup(node, length);
                 case GETATTR -> getattr(node);
-                case OPEN -> open(node);
-                case READ -> read();
-                case RELEASE -> {
-                    files.release(request.get(LONG, RELEASE_IN_FH));
-                    ok(0);
-                }
-                case OPENDIR -> {
-                    reply.head().asSlice(OUT_BODY, OPEN_OUT_BYTES).fill((byte) 0);
-                    reply.head().set(INT, OUT_BODY + OPEN_OUT_FLAGS, FOPEN_CACHE_DIR);
-                    ok(OPEN_OUT_BYTES);
-                }
+                case READ -> read(node);
                 // Nothing lists objects; an empty directory is the honest cheap answer.
-                case READDIR, RELEASEDIR, DESTROY -> ok(0);
+                case READDIR, DESTROY -> ok(0);
                 case STATFS -> statfs();
-                // No reply is expected, and there is nothing to forget or to interrupt: reads are bounded in time.
-                case FORGET, BATCH_FORGET, INTERRUPT -> {}
+                case INTERRUPT -> interrupt(request.get(LONG, INTERRUPT_IN_UNIQUE));
+                // No reply is expected, and there is nothing to forget.
+                case FORGET, BATCH_FORGET -> {}
+                // To OPEN and OPENDIR this says once and for all that they need not be asked (since Linux 3.16 and
+                // 5.1),
+                // and that what was read may be kept.
                 default -> error(Errno.ENOSYS);
             }
         }
 
         private void init() {
+            int major = request.get(INT, INIT_IN_MAJOR);
+            int minor = request.get(INT, INIT_IN_MINOR);
+            if (major != MAJOR || minor < OLDEST_MINOR) {
+                LOG.log(
+                        System.Logger.Level.ERROR,
+                        "the kernel speaks FUSE {0}.{1}; at least {2}.{3} is needed (Linux 5.2)",
+                        major,
+                        minor,
+                        MAJOR,
+                        OLDEST_MINOR);
+                error(Errno.EPROTO);
+                return;
+            }
             MemorySegment out = reply.head().asSlice(OUT_BODY, INIT_OUT_BYTES);
             out.fill((byte) 0);
             int offered = request.get(INT, INIT_IN_FLAGS);
             out.set(INT, 0, MAJOR);
-            out.set(INT, 4, MINOR);
+            out.set(INT, 4, Math.min(minor, MINOR));
             out.set(INT, INIT_OUT_MAX_READAHEAD, Math.max(MAX_READ, request.get(INT, INIT_IN_MAX_READAHEAD)));
             out.set(INT, INIT_OUT_FLAGS, offered & (INIT_ASYNC_READ | INIT_PARALLEL_DIROPS | INIT_MAX_PAGES));
             out.set(SHORT, INIT_OUT_MAX_BACKGROUND, MAX_BACKGROUND);
@@ -316,70 +421,122 @@ public final class RemoteTier implements AutoCloseable {
             attr.set(INT, ATTR_BLKSIZE, PAGE);
         }
 
-        private void open(long node) {
+        private void read(long node) {
             KnownLayer layer = layer(node);
             if (layer == null) {
                 error(Errno.ESTALE);
                 return;
             }
-            int row = row(node);
-            PartialObject object = store.acquire(
-                    layer.index().objectName(row), layer.index().objectSize(row), layer.pieces(row), layer.cut());
-            long handle = files.add(new OpenFiles.Entry(layer, row, object));
-            reply.head().asSlice(OUT_BODY, OPEN_OUT_BYTES).fill((byte) 0);
-            reply.head().set(LONG, OUT_BODY, handle);
-            reply.head().set(INT, OUT_BODY + OPEN_OUT_FLAGS, FOPEN_KEEP_CACHE);
-            ok(OPEN_OUT_BYTES);
-            fetcher.opened(layer, row, object);
-        }
-
-        private void read() {
-            OpenFiles.Entry file = files.get(request.get(LONG, READ_IN_FH));
-            if (file == null) {
-                error(Errno.EBADF);
-                return;
-            }
+            OpenObjects.Held file = objects.hold(layer, row(node));
             long offset = request.get(LONG, READ_IN_OFFSET);
-            long size = file.layer().index().objectSize(file.row());
+            long size = layer.index().objectSize(file.row());
             long length =
                     Math.min(Math.min(Integer.toUnsignedLong(request.get(INT, READ_IN_SIZE)), MAX_READ), size - offset);
             if (offset < 0 || length <= 0) {
+                file.release();
                 ok(0);
                 return;
             }
-            if (!SpanFetcher.isHere(file.layer(), file.row(), file.object(), offset, length)) {
+            if (!SpanFetcher.isHere(layer, file.row(), file.object(), offset, length)) {
                 long unique = request.get(LONG, IN_UNIQUE);
-                waiting.execute(() -> readLater(file, unique, offset, length));
+                int pid = request.get(INT, IN_PID);
+                long deadline = fetcher.deadline();
+                try {
+                    waiting.execute(() -> readLater(file, unique, pid, offset, length, deadline));
+                } catch (RejectedExecutionException e) {
+                    file.release();
+                    throw e;
+                }
                 return;
             }
             long n = file.object().read(state, reply.payload(), length, offset);
+            boolean partial = !file.object().complete();
+            file.release();
             if (n != length) {
                 error(n < 0 ? (int) -n : Errno.EIO);
                 return;
             }
             finish(reply, request.get(LONG, IN_UNIQUE), 0, 0, length);
-            if (!file.object().complete()) {
-                fetcher.touched(file.layer(), file.row(), offset);
+            if (partial) {
+                fetcher.touched(layer, row(node), offset);
             }
         }
 
-        private void readLater(OpenFiles.Entry file, long unique, long offset, long length) {
-            FuseReply later = replies.take();
+        private void readLater(OpenObjects.Held file, long unique, int pid, long offset, long length, long deadline) {
+            reads.put(unique, new WaitingRead(Thread.currentThread(), pid));
+            FuseReply later = replies.take(deadline);
+            int errno = 0;
             try {
-                fetcher.read(file.layer(), file.row(), file.object(), later.state(), later.payload(), length, offset);
-                finish(later, unique, 0, 0, length);
+                if (later == null) {
+                    throw new IOException("too many other reads wait as well");
+                }
+                fetcher.read(
+                        file.layer(),
+                        file.row(),
+                        file.object(),
+                        later.state(),
+                        later.payload(),
+                        length,
+                        offset,
+                        deadline);
+            } catch (InterruptedIOException e) {
+                errno = Errno.EINTR;
             } catch (IOException e) {
+                errno = Errno.EIO;
                 LOG.log(
                         System.Logger.Level.WARNING,
                         "a read of object {0} fails with an input/output error: {1}",
                         file.layer().index().objectName(file.row()),
                         e.getMessage());
-                finish(later, unique, Errno.EIO, 0, 0);
             } catch (RuntimeException e) {
+                errno = Errno.EIO;
                 LOG.log(System.Logger.Level.ERROR, "a read of the remote tier failed", e);
-                finish(later, unique, Errno.EIO, 0, 0);
-            } finally {
+            }
+            file.release();
+            // Not there any more: this process is about to end, and the next one will answer.
+            if (reads.remove(unique) != null) {
+                if (later != null) {
+                    finish(later, unique, errno, 0, errno == 0 ? length : 0);
+                } else {
+                    try (Arena arena = Arena.ofConfined()) {
+                        finish(new FuseReply(arena, 0), unique, errno, 0, 0);
+                    }
+                }
+            }
+            if (later != null) {
                 replies.give(later);
+            }
+        }
+
+        /**
+         * Somebody who waits got a signal. An error would be SIGBUS to a process that only handles a timer's signal while a
+         * page comes in; so we answer at once only if the signal is its end, which must not take as long as the registry.
+         */
+        private void interrupt(long unique) {
+            WaitingRead read = reads.get(unique);
+            if (read != null) {
+                waiting.execute(() -> {
+                    if (isBeingKilled(read.pid())) {
+                        read.waits().interrupt();
+                    }
+                });
+            }
+        }
+
+        private boolean isBeingKilled(int pid) {
+            try {
+                for (String line : Files.readAllLines(Path.of("/proc", Integer.toString(pid), "status"))) {
+                    // A signal that ends a process is pending as SIGKILL in each of its threads.
+                    if (line.startsWith("SigPnd:")
+                            && (Long.parseUnsignedLong(line.substring(7).strip(), 16) & (1L << (SIGKILL - 1))) != 0) {
+                        return true;
+                    }
+                }
+                return false;
+            } catch (NoSuchFileException e) {
+                return true;
+            } catch (IOException e) {
+                return false;
             }
         }
 
@@ -425,47 +582,6 @@ public final class RemoteTier implements AutoCloseable {
             return character >= '0' && character <= '9'
                     ? character - '0'
                     : character >= 'a' && character <= 'f' ? character - 'a' + 10 : -1;
-        }
-    }
-
-    /** What is open, under small numbers. Looking up a number allocates nothing and waits for nobody. */
-    private final class OpenFiles {
-        private final List<Integer> free = new ArrayList<>();
-        private volatile @Nullable Entry[] entries = new @Nullable Entry[256];
-        private int used;
-
-        record Entry(KnownLayer layer, int row, PartialObject object) {}
-
-        synchronized long add(Entry entry) {
-            int number = free.isEmpty() ? used++ : free.removeLast();
-            @Nullable Entry[] all = entries;
-            if (number == all.length) {
-                all = java.util.Arrays.copyOf(all, 2 * all.length);
-            }
-            all[number] = entry;
-            // Publishes the element together with the array.
-            entries = all;
-            return number;
-        }
-
-        @Nullable
-        Entry get(long number) {
-            @Nullable Entry[] all = entries;
-            return number < 0 || number >= all.length ? null : all[(int) number];
-        }
-
-        void release(long number) {
-            Entry entry;
-            synchronized (this) {
-                entry = get(number);
-                if (entry == null) {
-                    return;
-                }
-                entries[(int) number] = null;
-                free.add((int) number);
-            }
-            KnownLayer layer = entry.layer();
-            store.release(layer.index().objectName(entry.row()), layer.cut());
         }
     }
 }

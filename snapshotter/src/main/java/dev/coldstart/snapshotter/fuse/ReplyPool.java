@@ -4,6 +4,8 @@ import dev.coldstart.linux.FuseReply;
 import java.lang.foreign.Arena;
 import java.util.concurrent.ConcurrentLinkedQueue;
 import java.util.concurrent.Semaphore;
+import java.util.concurrent.TimeUnit;
+import org.jspecify.annotations.Nullable;
 
 /** Reply buffers for reads that wait; made when first needed, and never more than a bound. */
 final class ReplyPool {
@@ -18,8 +20,17 @@ final class ReplyPool {
         this.payloadBytes = payloadBytes;
     }
 
-    FuseReply take() {
-        room.acquireUninterruptibly();
+    /** A buffer; null if there is none until the deadline of {@link System#nanoTime}. */
+    @Nullable
+    FuseReply take(long deadline) {
+        try {
+            if (!room.tryAcquire(deadline - System.nanoTime(), TimeUnit.NANOSECONDS)) {
+                return null;
+            }
+        } catch (InterruptedException e) {
+            Thread.currentThread().interrupt();
+            return null;
+        }
         FuseReply reply = idle.poll();
         return reply == null ? new FuseReply(arena, payloadBytes) : reply;
     }

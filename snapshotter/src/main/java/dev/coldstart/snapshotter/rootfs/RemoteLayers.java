@@ -19,7 +19,9 @@ import java.io.InputStream;
 import java.nio.file.Files;
 import java.nio.file.Path;
 import java.util.Collection;
+import java.util.HashSet;
 import java.util.Map;
+import java.util.Set;
 import java.util.concurrent.ConcurrentHashMap;
 import java.util.concurrent.locks.ReentrantLock;
 
@@ -63,9 +65,10 @@ public final class RemoteLayers {
 
     /** Mounts the trees of all committed snapshots; says in the log which cannot be. Asks no registry. */
     public void recover() {
+        Set<Digest> wanted = new HashSet<>();
         for (Snapshot snapshot : metadata.catalog().snapshots()) {
             Digest layer = snapshot.layer();
-            if (layer == null || trees.find(layer) != null) {
+            if (layer == null || !wanted.add(layer)) {
                 continue;
             }
             try {
@@ -80,6 +83,7 @@ public final class RemoteLayers {
                                 e.getMessage());
             }
         }
+        trees.retain(wanted);
     }
 
     /**

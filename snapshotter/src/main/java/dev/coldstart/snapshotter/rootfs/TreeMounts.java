@@ -9,9 +9,8 @@ import java.io.IOException;
 import java.nio.file.Files;
 import java.nio.file.Path;
 import java.util.BitSet;
-import java.util.HashMap;
 import java.util.List;
-import java.util.Map;
+import java.util.Set;
 import java.util.concurrent.ConcurrentHashMap;
 import org.jspecify.annotations.Nullable;
 
@@ -30,7 +29,7 @@ public final class TreeMounts {
     private final BitSet numbers = new BitSet();
 
     /**
-     * Takes away what a dead predecessor mounted: running containers keep what they use.
+     * Takes over the trees that a predecessor mounted; {@link #retain} tells which are still wanted.
      *
      * @param root the directory {@code t}
      * @param trees where the tree files lie
@@ -41,8 +40,37 @@ public final class TreeMounts {
         Files.createDirectories(root);
         List<MountTable.Entry> table = MountTable.read();
         for (MountTable.Entry entry : table.reversed()) {
-            if (Path.of(entry.mountPoint()).startsWith(root)) {
+            Path at = Path.of(entry.mountPoint());
+            if (!at.startsWith(root)) {
+                continue;
+            }
+            Digest layer = at.equals(root) ? null : layer(entry);
+            if (layer == null || !root.equals(at.getParent()) || mounted.putIfAbsent(layer, at) != null) {
                 Mount.umount(entry.mountPoint(), Mount.MNT_DETACH);
+            } else {
+                numbers.set(Integer.parseInt(at.getFileName().toString()));
+            }
+        }
+    }
+
+    /** The layer whose tree this is; null if it is no tree of ours. */
+    private @Nullable Digest layer(MountTable.Entry entry) {
+        Path source = Path.of(entry.source());
+        String name = source.getFileName() == null ? "" : source.getFileName().toString();
+        if (!entry.type().equals("erofs")
+                || !trees.equals(source.getParent())
+                || !name.matches("[0-9a-f]{64}\\.erofs")
+                || !Path.of(entry.mountPoint()).getFileName().toString().matches("\\d{1,9}")) {
+            return null;
+        }
+        return new Digest("sha256", name.substring(0, 64));
+    }
+
+    /** Unmounts all trees but those of these layers. */
+    public void retain(Set<Digest> wanted) {
+        for (Digest layer : Set.copyOf(mounted.keySet())) {
+            if (!wanted.contains(layer)) {
+                unmount(layer);
             }
         }
     }
@@ -139,7 +167,6 @@ public final class TreeMounts {
 
     /** Unmounts all that nobody uses. */
     public void unmountAll() {
-        Map<Digest, Path> all = new HashMap<>(mounted);
-        all.keySet().forEach(this::unmount);
+        retain(Set.of());
     }
 }

@@ -44,6 +44,7 @@ class SpanFetcherTest {
     private RegistryClient client;
     private ObjectStore store;
     private SpanFetcher fetcher;
+    private LayerOrdinals ordinals;
     private KnownLayer layer;
 
     @BeforeEach
@@ -64,7 +65,8 @@ class SpanFetcherTest {
         store = ObjectStore.open(root);
         LayerSource source = new LayerSource(data.digest(), registry.host(), "team/model");
         fetcher = new SpanFetcher(new RegistrySource(client, digest -> List.of(source)), store, Duration.ofSeconds(20));
-        layer = new KnownLayers().add(data.digest(), index);
+        ordinals = LayerOrdinals.open(root.resolve("layers"));
+        layer = new KnownLayers(ordinals).add(data.digest(), index);
     }
 
     @AfterEach
@@ -73,6 +75,7 @@ class SpanFetcherTest {
         client.close();
         registry.close();
         store.close();
+        ordinals.close();
     }
 
     private byte[] read(int row, long offset, int length) throws IOException {
@@ -81,7 +84,7 @@ class SpanFetcherTest {
         PartialObject object = store.acquire(name, index.objectSize(row), layer.pieces(row), layer.cut());
         try (Arena arena = Arena.ofConfined()) {
             MemorySegment into = arena.allocate(length);
-            fetcher.read(layer, row, object, new CallState(arena), into, length, offset);
+            fetcher.read(layer, row, object, new CallState(arena), into, length, offset, fetcher.deadline());
             return into.toArray(ValueLayout.JAVA_BYTE);
         } finally {
             store.release(name, layer.cut());
