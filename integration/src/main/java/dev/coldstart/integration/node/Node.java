@@ -21,7 +21,7 @@ public final class Node implements AutoCloseable {
     private final TestHost host;
     private final Registry registry;
     private int containerd;
-    private int snapshotter;
+    private int keeper;
 
     private Node(TestHost host, Registry registry) {
         this.host = host;
@@ -73,9 +73,11 @@ public final class Node implements AutoCloseable {
         return containerd;
     }
 
-    /** Pid of coldstart-snapshotter, in the host. */
+    /** Pid of coldstart-snapshotter, in the host; 0 while it is between two lives. */
     public int snapshotterPid() {
-        return snapshotter;
+        String pid = host.run(TestHost.SOON, "pgrep", "-P", Integer.toString(keeper), "-x", "java")
+                .out();
+        return pid.isEmpty() ? 0 : Integer.parseInt(pid);
     }
 
     public void startContainerd() {
@@ -92,11 +94,11 @@ public final class Node implements AutoCloseable {
     }
 
     public void startSnapshotter() {
-        snapshotter = startAgent(CONFIG, SOCKET, "/var/log/snapshotter.log");
+        keeper = startAgent(CONFIG, SOCKET, "/var/log/snapshotter.log");
     }
 
     public void stopSnapshotter() {
-        host.stop(snapshotter);
+        host.stop(keeper);
     }
 
     /**
@@ -118,7 +120,7 @@ public final class Node implements AutoCloseable {
     }
 
     private int startAgent(String config, String socket, String log) {
-        int pid = host.spawn(log, "/opt/coldstart/bin/coldstart-snapshotter", "--config", config);
+        int pid = host.spawn(log, "/opt/coldstart/bin/coldstart-keeper", "--config", config);
         awaitSocket("coldstart-snapshotter", socket, log);
         return pid;
     }
