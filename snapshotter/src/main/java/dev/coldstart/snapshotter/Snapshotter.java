@@ -95,7 +95,9 @@ public final class Snapshotter implements AutoCloseable {
                         .map(Configuration.Registry::caFile)
                         .filter(Objects::nonNull)
                         .toList()),
-                Credentials.read(credentials)));
+                Credentials.read(credentials),
+                // So that a read lives to see another try.
+                configuration.ioTimeout().dividedBy(3)));
         RegistrySource source =
                 new RegistrySource(registry, layer -> metadata.catalog().sources(layer));
         LayerResolver resolver = new LayerResolver(containerd, () -> hosts(configuration, metadata));

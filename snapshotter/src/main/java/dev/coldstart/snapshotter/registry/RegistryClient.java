@@ -43,7 +43,6 @@ public final class RegistryClient implements AutoCloseable {
     private static final int ATTEMPTS = 5;
     private static final Duration FIRST_PAUSE = Duration.ofMillis(100);
     private static final Duration LONGEST_PAUSE = Duration.ofSeconds(5);
-    private static final Duration ANSWER_WITHIN = Duration.ofSeconds(15);
     private static final int MAX_MANIFEST = 4 << 20;
     private static final int MAX_TOKEN_ANSWER = 1 << 20;
     private static final Pattern PARAMETER = Pattern.compile("([A-Za-z]+)=\"([^\"]*)\"");
@@ -59,6 +58,7 @@ public final class RegistryClient implements AutoCloseable {
             Thread.ofPlatform().daemon().name("registry-clock").factory());
     private final Predicate<String> plainHttp;
     private final Credentials credentials;
+    private final Duration silence;
     /** The Authorization header that a repository's last answer asked for. */
     private final ConcurrentHashMap<Place, String> authorizations = new ConcurrentHashMap<>();
 
@@ -75,8 +75,9 @@ public final class RegistryClient implements AutoCloseable {
      * Connects when first asked.
      *
      * @param plainHttp which hosts (HOST[:PORT]) are spoken to without TLS
+     * @param silence after which a request is given up, before its answer and in the midst of it
      */
-    public RegistryClient(Predicate<String> plainHttp, SSLContext trust, Credentials credentials) {
+    public RegistryClient(Predicate<String> plainHttp, SSLContext trust, Credentials credentials, Duration silence) {
         this.http = HttpClient.newBuilder()
                 .version(HttpClient.Version.HTTP_1_1)
                 .followRedirects(HttpClient.Redirect.NORMAL)
@@ -85,6 +86,7 @@ public final class RegistryClient implements AutoCloseable {
                 .sslContext(trust)
                 .build();
         this.plainHttp = plainHttp;
+        this.silence = silence;
         this.credentials = credentials;
     }
 
@@ -157,7 +159,7 @@ public final class RegistryClient implements AutoCloseable {
     }
 
     private InputStream guarded(HttpResponse<InputStream> response, String host) {
-        return new StallGuard(response.body(), clock, "registry " + host);
+        return new StallGuard(response.body(), clock, "registry " + host, silence);
     }
 
     private HttpResponse<InputStream> send(String host, String repository, String what, Map<String, String> headers)
@@ -223,7 +225,7 @@ public final class RegistryClient implements AutoCloseable {
     private HttpResponse<InputStream> exchange(URI uri, Map<String, String> headers, @Nullable String authorization)
             throws IOException {
         HttpRequest.Builder request =
-                HttpRequest.newBuilder(uri).timeout(ANSWER_WITHIN).GET();
+                HttpRequest.newBuilder(uri).timeout(silence).GET();
         headers.forEach(request::setHeader);
         if (authorization != null) {
             request.setHeader("Authorization", authorization);

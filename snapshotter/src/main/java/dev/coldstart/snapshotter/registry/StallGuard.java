@@ -3,30 +3,31 @@ package dev.coldstart.snapshotter.registry;
 import java.io.FilterInputStream;
 import java.io.IOException;
 import java.io.InputStream;
+import java.time.Duration;
 import java.util.concurrent.ScheduledExecutorService;
 import java.util.concurrent.ScheduledFuture;
 import java.util.concurrent.TimeUnit;
 
 /** A body that fails when no bytes come for a while: java.net.http waits for ever. */
 final class StallGuard extends FilterInputStream {
-    private static final long STALL_NANOS = TimeUnit.SECONDS.toNanos(20);
-
     private final String from;
+    private final long silenceNanos;
     private final ScheduledFuture<?> check;
     /** When the read that waits now began; 0 if none does. */
     private volatile long readingSince;
 
     private volatile boolean stalled;
 
-    StallGuard(InputStream body, ScheduledExecutorService clock, String from) {
+    StallGuard(InputStream body, ScheduledExecutorService clock, String from, Duration silence) {
         super(body);
         this.from = from;
-        this.check = clock.scheduleAtFixedRate(this::look, 5, 5, TimeUnit.SECONDS);
+        this.silenceNanos = silence.toNanos();
+        this.check = clock.scheduleAtFixedRate(this::look, silenceNanos / 4, silenceNanos / 4, TimeUnit.NANOSECONDS);
     }
 
     private void look() {
         long since = readingSince;
-        if (since != 0 && System.nanoTime() - since > STALL_NANOS) {
+        if (since != 0 && System.nanoTime() - since > silenceNanos) {
             stalled = true;
             try {
                 super.close();

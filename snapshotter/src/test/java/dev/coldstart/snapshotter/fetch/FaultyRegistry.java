@@ -9,6 +9,7 @@ import java.net.InetSocketAddress;
 import java.nio.charset.StandardCharsets;
 import java.util.Map;
 import java.util.concurrent.ConcurrentHashMap;
+import java.util.concurrent.CountDownLatch;
 import java.util.concurrent.Executors;
 import java.util.concurrent.atomic.AtomicInteger;
 import java.util.concurrent.atomic.AtomicReference;
@@ -26,7 +27,9 @@ public final class FaultyRegistry implements AutoCloseable {
         SHORT,
         WRONG_RANGE,
         FLIPPED,
-        NOT_FOUND
+        NOT_FOUND,
+        /** Says nothing until it is closed. */
+        SILENT
     }
 
     private final HttpServer server;
@@ -35,6 +38,7 @@ public final class FaultyRegistry implements AutoCloseable {
     private final AtomicReference<Fault> fault = new AtomicReference<>(Fault.SOUND);
     private final AtomicInteger faultsLeft = new AtomicInteger();
     private final AtomicInteger requests = new AtomicInteger();
+    private final CountDownLatch closed = new CountDownLatch(1);
     private final boolean wantsToken;
 
     public FaultyRegistry(boolean wantsToken) throws IOException {
@@ -104,6 +108,14 @@ public final class FaultyRegistry implements AutoCloseable {
             answer(exchange, now == Fault.UNAVAILABLE ? 503 : 404, new byte[0]);
             return;
         }
+        if (now == Fault.SILENT) {
+            try {
+                closed.await();
+            } catch (InterruptedException e) {
+                Thread.currentThread().interrupt();
+            }
+            return;
+        }
         String range = exchange.getRequestHeaders().getFirst("Range");
         Matcher matcher = RANGE.matcher(range == null ? "" : range);
         int from = matcher.matches() ? Integer.parseInt(matcher.group(1)) : 0;
@@ -137,6 +149,7 @@ public final class FaultyRegistry implements AutoCloseable {
 
     @Override
     public void close() {
+        closed.countDown();
         server.stop(0);
     }
 }

@@ -52,7 +52,7 @@ class SpanFetcherTest {
         data = TestLayer.generate(42);
         registry = new FaultyRegistry(true);
         registry.blob(data.digest().toString(), data.blob());
-        client = new RegistryClient(host -> true, Trust.with(List.of()), Credentials.none());
+        client = new RegistryClient(host -> true, Trust.with(List.of()), Credentials.none(), Duration.ofSeconds(10));
         Path index = root.resolve("layer.idx");
         LayerIndexer.index(
                 new ByteArrayInputStream(data.blob()),
