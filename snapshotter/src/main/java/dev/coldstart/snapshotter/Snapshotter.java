@@ -16,6 +16,7 @@ import dev.coldstart.snapshotter.registry.Credentials;
 import dev.coldstart.snapshotter.registry.RegistryClient;
 import dev.coldstart.snapshotter.registry.Trust;
 import dev.coldstart.snapshotter.rootfs.Directories;
+import dev.coldstart.snapshotter.rootfs.MappedLayers;
 import dev.coldstart.snapshotter.rootfs.RemoteLayers;
 import dev.coldstart.snapshotter.rootfs.RootFileSystems;
 import dev.coldstart.snapshotter.rootfs.TreeMounts;
@@ -80,10 +81,11 @@ public final class Snapshotter implements AutoCloseable {
         lock(root.resolve("meta").resolve("lock"));
         Path scratch = state.resolve("probe");
         TreeMounts.requireKernelSupport(scratch);
+        Directories.requireOverlayUpper(root.resolve("probe"));
 
         ObjectStore objects = own(ObjectStore.open(root));
         MetadataStore metadata = own(MetadataStore.open(root.resolve("meta").resolve("snapshots.log")));
-        Directories directories = new Directories(root.resolve("fs"));
+        Directories directories = new Directories(root.resolve("fs"), state.resolve("l"));
         directories.recover(metadata.catalog());
         Containerd containerd = own(new Containerd(configuration.containerd()));
         RegistryClient registry = own(new RegistryClient(
@@ -113,8 +115,12 @@ public final class Snapshotter implements AutoCloseable {
         layers.recover();
         SpanFetcher fetcher = own(new SpanFetcher(source, objects, configuration.ioTimeout()));
         RemoteTier remote = own(RemoteTier.start(known, objects, fetcher, state.resolve("remote"), manager));
+        MappedLayers mapped = new MappedLayers(state.resolve("m"), metadata.catalog());
+        if (!manager.keepsDescriptors()) {
+            parts.push(mapped::unmountAll);
+        }
         RootFileSystems rootfs =
-                new RootFileSystems(directories, trees, List.of(objects.directory(), remote.mountPoint()));
+                new RootFileSystems(directories, trees, mapped, List.of(objects.directory(), remote.mountPoint()));
 
         StoredSnapshots stored = new StoredSnapshots(root.resolve("snapshots"));
         String serving = "EROFS trees and objects in overlayfs data-only layers; what is missing comes over FUSE at "
@@ -126,7 +132,7 @@ public final class Snapshotter implements AutoCloseable {
                         new NodeAgentService(configuration.nodeName(), root, known, objects, stored))));
         own(UnixServer.start(
                 state.resolve("snapshotter.sock"),
-                List.of(new SnapshotsService(metadata, directories, rootfs, layers))));
+                List.of(new SnapshotsService(metadata, directories, mapped, rootfs, layers))));
         manager.ready();
     }
 

@@ -311,6 +311,16 @@ class SnapshotterTest {
             Files.writeString(first.resolve("small/f1"), "written");
             assertThat(first.resolve("small/f1")).hasContent("written");
             unmount(first);
+            Path pod = mount(stub.prepare(PrepareSnapshotRequest.newBuilder()
+                            .setKey("pod")
+                            .setParent(top)
+                            .putLabels("containerd.io/snapshot/uidmapping", "0:100000:65536")
+                            .putLabels("containerd.io/snapshot/gidmapping", "0:100000:65536")
+                            .build())
+                    .getMountsList());
+            assertThat(Files.getAttribute(pod.resolve("small/f2"), "unix:uid")).isEqualTo(100000);
+            assertThat(pod.resolve("small/f2")).hasBinaryContent(data.file("small/f2"));
+            unmount(pod);
             lazy = mount(stub.view(ViewSnapshotRequest.newBuilder()
                             .setKey("v")
                             .setParent(top)
@@ -334,6 +344,70 @@ class SnapshotterTest {
         for (Map.Entry<String, byte[]> file : data.files().entrySet()) {
             assertThat(again.resolve(file.getKey())).hasBinaryContent(file.getValue());
         }
+    }
+
+    @Test
+    void manyLayersFitIntoOnePageOfMountOptions() throws Exception {
+        var stub = snapshots();
+        String parent = "";
+        for (int i = 0; i < 90; i++) {
+            Path layer = mount(stub.prepare(PrepareSnapshotRequest.newBuilder()
+                            .setKey("k" + i)
+                            .setParent(parent)
+                            .build())
+                    .getMountsList());
+            Files.writeString(layer.resolve("f" + i), "layer " + i);
+            unmount(layer);
+            parent = "c" + i;
+            stub.commit(CommitSnapshotRequest.newBuilder()
+                    .setKey("k" + i)
+                    .setName(parent)
+                    .build());
+        }
+        Path all = mount(stub.prepare(PrepareSnapshotRequest.newBuilder()
+                        .setKey("all")
+                        .setParent(parent)
+                        .build())
+                .getMountsList());
+        for (int i = 0; i < 90; i++) {
+            assertThat(all.resolve("f" + i)).hasContent("layer " + i);
+        }
+    }
+
+    @Test
+    void aContainerInAUserNamespaceSeesItsOwnOwners() throws Exception {
+        var stub = snapshots();
+        Path layer = mount(
+                stub.prepare(PrepareSnapshotRequest.newBuilder().setKey("k").build())
+                        .getMountsList());
+        Files.writeString(layer.resolve("mine"), "of root");
+        Files.writeString(layer.resolve("other"), "of 7");
+        Files.setAttribute(layer.resolve("other"), "unix:uid", 7);
+        unmount(layer);
+        stub.commit(CommitSnapshotRequest.newBuilder().setKey("k").setName("c").build());
+        PrepareSnapshotRequest prepare = PrepareSnapshotRequest.newBuilder()
+                .setKey("pod")
+                .setParent("c")
+                .putLabels("containerd.io/snapshot/uidmapping", "0:100000:65536")
+                .putLabels("containerd.io/snapshot/gidmapping", "0:200000:65536")
+                .build();
+        Path pod = mount(stub.prepare(prepare).getMountsList());
+        assertThat(Files.getAttribute(pod, "unix:uid")).isEqualTo(100000);
+        assertThat(Files.getAttribute(pod.resolve("mine"), "unix:uid")).isEqualTo(100000);
+        assertThat(Files.getAttribute(pod.resolve("mine"), "unix:gid")).isEqualTo(200000);
+        assertThat(Files.getAttribute(pod.resolve("other"), "unix:uid")).isEqualTo(100007);
+        Files.writeString(pod.resolve("other"), "changed");
+        assertThat(Files.getAttribute(pod.resolve("other"), "unix:uid")).isEqualTo(100007);
+        unmount(pod);
+        stub.remove(RemoveSnapshotRequest.newBuilder().setKey("pod").build());
+        assertThat(MountTable.read())
+                .as("what was mounted for the pod alone")
+                .noneMatch(entry -> entry.mountPoint().contains("/run/m/"));
+        assertStatus(
+                () -> stub.prepare(prepare.toBuilder()
+                        .putLabels("containerd.io/snapshot/uidmapping", "0:100000")
+                        .build()),
+                Status.Code.INVALID_ARGUMENT);
     }
 
     @Test

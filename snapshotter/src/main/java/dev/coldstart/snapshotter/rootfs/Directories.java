@@ -1,10 +1,14 @@
 package dev.coldstart.snapshotter.rootfs;
 
 import dev.coldstart.linux.FileTree;
+import dev.coldstart.linux.IdMapping;
+import dev.coldstart.linux.LinuxException;
+import dev.coldstart.linux.Mount;
 import dev.coldstart.snapshotter.metadata.Catalog;
 import dev.coldstart.snapshotter.metadata.Snapshot;
 import java.io.IOException;
 import java.nio.file.DirectoryStream;
+import java.nio.file.FileAlreadyExistsException;
 import java.nio.file.FileVisitResult;
 import java.nio.file.Files;
 import java.nio.file.LinkOption;
@@ -15,29 +19,78 @@ import java.nio.file.StandardCopyOption;
 import java.nio.file.attribute.BasicFileAttributes;
 import java.nio.file.attribute.PosixFilePermissions;
 import java.util.HashSet;
-import java.util.Map;
 import java.util.Set;
 import java.util.concurrent.locks.ReentrantLock;
 import org.jspecify.annotations.Nullable;
 
 /** The directories of ordinary snapshots: {@code fs/ID/fs}, and {@code fs/ID/work} for overlayfs. */
 public final class Directories {
-    private static final String UID_MAPPING = "containerd.io/snapshot/uidmapping";
-    private static final String GID_MAPPING = "containerd.io/snapshot/gidmapping";
     private static final String REMOVED = "rm-";
 
     private final Path root;
+    private final Path links;
     private final ReentrantLock sweeping = new ReentrantLock();
 
-    /** @param root the directory {@code fs} */
-    public Directories(Path root) throws IOException {
+    /**
+     * Makes both directories.
+     *
+     * @param root the directory {@code fs}, which survives a reboot
+     * @param links the directory {@code l} of short names
+     */
+    public Directories(Path root, Path links) throws IOException {
         this.root = root;
+        this.links = links;
         Files.createDirectories(root);
+        Files.createDirectories(links);
+    }
+
+    /**
+     * Proves that containers can write into this directory's file system through an overlay.
+     *
+     * @param scratch an empty directory for a trial
+     * @throws IOException with one clear sentence
+     */
+    public static void requireOverlayUpper(Path scratch) throws IOException {
+        Path lower = Files.createDirectories(scratch.resolve("lower"));
+        Path upper = Files.createDirectories(scratch.resolve("upper"));
+        Path work = Files.createDirectories(scratch.resolve("work"));
+        Path target = Files.createDirectories(scratch.resolve("target"));
+        try {
+            Mount.mount(
+                    "overlay",
+                    target.toString(),
+                    "overlay",
+                    0,
+                    "lowerdir=" + lower + ",upperdir=" + upper + ",workdir=" + work);
+            Mount.umount(target.toString(), Mount.MNT_DETACH);
+        } catch (LinuxException e) {
+            throw new IOException(
+                    scratch.getParent() + " lies on a file system of type "
+                            + Files.getFileStore(scratch).type()
+                            + ", which cannot be the writable layer of an overlay; set snapshotter.root to a directory on ext4, xfs, btrfs or tmpfs: "
+                            + e.getMessage(),
+                    e);
+        } finally {
+            FileTree.delete(scratch);
+        }
     }
 
     /** What an ordinary snapshot consists of. */
     public Path content(Snapshot snapshot) {
         return root.resolve(Long.toString(snapshot.id())).resolve("fs");
+    }
+
+    /** A short path to what an ordinary snapshot consists of: 128 of them fit into one page of mount options. */
+    Path shortContent(Snapshot snapshot) throws IOException {
+        Path link = links.resolve(Long.toString(snapshot.id(), Character.MAX_RADIX));
+        if (!Files.isSymbolicLink(link)) {
+            try {
+                Files.createSymbolicLink(link, content(snapshot));
+            } catch (FileAlreadyExistsException e) {
+                // Another request for a stack with this layer was faster.
+            }
+        }
+        return link;
     }
 
     /** overlayfs' own directory beside an active snapshot. */
@@ -61,10 +114,9 @@ public final class Directories {
         if (like != null) {
             chown(content, (int) Files.getAttribute(like, "unix:uid"), (int) Files.getAttribute(like, "unix:gid"));
         }
-        Integer uid = hostId(snapshot.labels(), UID_MAPPING);
-        Integer gid = hostId(snapshot.labels(), GID_MAPPING);
-        if (uid != null && gid != null) {
-            chown(content, uid, gid);
+        IdMapping mapping = MappedLayers.mapping(snapshot.labels());
+        if (mapping != null) {
+            chown(content, (int) mapping.uids().host(), (int) mapping.gids().host());
         }
         if (snapshot.kind() == Snapshot.Kind.ACTIVE) {
             Files.createDirectories(work(snapshot));
@@ -79,14 +131,9 @@ public final class Directories {
         }
     }
 
-    /** The host's id that a container's root is mapped to ({@code 0:HOST:SIZE}); null if the label does not say. */
-    private static @Nullable Integer hostId(Map<String, String> labels, String label) {
-        String mapping = labels.getOrDefault(label, "");
-        return mapping.matches("0:\\d{1,9}:\\d{1,10}") ? Integer.valueOf(mapping.split(":", -1)[1]) : null;
-    }
-
     /** Takes a removed snapshot's directories out of the way at once; {@link #sweep} deletes them. */
     public void remove(Snapshot snapshot) throws IOException {
+        Files.deleteIfExists(links.resolve(Long.toString(snapshot.id(), Character.MAX_RADIX)));
         try {
             Files.move(
                     root.resolve(Long.toString(snapshot.id())),

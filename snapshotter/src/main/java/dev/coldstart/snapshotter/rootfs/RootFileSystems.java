@@ -1,5 +1,6 @@
 package dev.coldstart.snapshotter.rootfs;
 
+import dev.coldstart.linux.IdMapping;
 import dev.coldstart.proto.containerd.types.Mount;
 import dev.coldstart.snapshotter.layer.Digest;
 import dev.coldstart.snapshotter.metadata.Catalog;
@@ -12,34 +13,61 @@ import org.jspecify.annotations.Nullable;
 
 /** The mounts that make a snapshot a root file system, in containerd's shapes. */
 public final class RootFileSystems {
+    /** The kernel takes one page of options, the terminator included. */
+    private static final int MAX_OPTIONS = 4095;
+
     private final Directories directories;
     private final TreeMounts trees;
+    private final MappedLayers mapped;
     private final List<Path> tiers;
 
     /** @param tiers data-only layers, the nearest first */
-    public RootFileSystems(Directories directories, TreeMounts trees, List<Path> tiers) {
+    public RootFileSystems(Directories directories, TreeMounts trees, MappedLayers mapped, List<Path> tiers) {
         this.directories = directories;
         this.trees = trees;
+        this.mapped = mapped;
         this.tiers = List.copyOf(tiers);
     }
 
     /** The snapshot's mounts; the same every time as long as this process runs. */
     public List<Mount> mounts(Catalog catalog, Snapshot snapshot) throws IOException {
-        List<Path> lower = new ArrayList<>();
-        boolean lazy = false;
+        List<Snapshot> stack = new ArrayList<>();
         for (Snapshot parent = catalog.find(snapshot.parent());
                 parent != null;
                 parent = catalog.find(parent.parent())) {
-            lower.add(lowerOf(parent));
-            lazy |= parent.layer() != null;
+            stack.add(parent);
         }
+        boolean lazy = stack.stream().anyMatch(layer -> layer.layer() != null);
         boolean writable = snapshot.kind() == Snapshot.Kind.ACTIVE;
-        if (lower.isEmpty()) {
+        if (stack.isEmpty()) {
             return List.of(bind(directories.content(snapshot), writable ? "rw" : "ro"));
         }
-        if (!writable && lower.size() == 1 && !lazy) {
+        List<Path> lower = lower(snapshot, stack, false);
+        if (!writable && stack.size() == 1 && !lazy) {
             return List.of(bind(lower.getFirst(), "ro"));
         }
+        Mount mount = overlay(snapshot, lower, lazy);
+        if (optionsLength(mount) > MAX_OPTIONS) {
+            mount = overlay(snapshot, lower(snapshot, stack, true), lazy);
+        }
+        if (optionsLength(mount) > MAX_OPTIONS) {
+            throw new IOException("the " + stack.size() + " layers of snapshot \"" + snapshot.name()
+                    + "\" need more than the one page of mount options that the kernel takes");
+        }
+        return List.of(mount);
+    }
+
+    private List<Path> lower(Snapshot snapshot, List<Snapshot> stack, boolean shortened) throws IOException {
+        IdMapping mapping = MappedLayers.mapping(snapshot.labels());
+        List<Path> lower = new ArrayList<>();
+        for (Snapshot layer : stack) {
+            Path path = shortened && layer.layer() == null ? directories.shortContent(layer) : lowerOf(layer);
+            lower.add(mapping == null ? path : mapped.layer(snapshot, lower.size(), path, mapping));
+        }
+        return lower;
+    }
+
+    private Mount overlay(Snapshot snapshot, List<Path> lower, boolean lazy) {
         StringBuilder layers = new StringBuilder("lowerdir=");
         for (int i = 0; i < lower.size(); i++) {
             layers.append(i == 0 ? "" : ":").append(lower.get(i));
@@ -48,6 +76,7 @@ public final class RootFileSystems {
             tiers.forEach(tier -> layers.append("::").append(tier));
         }
         Mount.Builder mount = Mount.newBuilder().setType("overlay").setSource("overlay");
+        boolean writable = snapshot.kind() == Snapshot.Kind.ACTIVE;
         if (writable) {
             mount.addOptions("workdir=" + directories.work(snapshot));
             mount.addOptions("upperdir=" + directories.content(snapshot));
@@ -60,7 +89,11 @@ public final class RootFileSystems {
         if (!writable) {
             mount.addOptions("ro");
         }
-        return List.of(mount.build());
+        return mount.build();
+    }
+
+    private static int optionsLength(Mount mount) {
+        return mount.getOptionsList().stream().mapToInt(String::length).sum() + mount.getOptionsCount() - 1;
     }
 
     /** The top directory of the snapshot's parent; null if it has none. */

@@ -30,6 +30,7 @@ import dev.coldstart.snapshotter.metadata.SnapshotException;
 import dev.coldstart.snapshotter.metadata.SnapshotException.Reason;
 import dev.coldstart.snapshotter.metadata.SnapshotFilter;
 import dev.coldstart.snapshotter.rootfs.Directories;
+import dev.coldstart.snapshotter.rootfs.MappedLayers;
 import dev.coldstart.snapshotter.rootfs.RemoteLayers;
 import dev.coldstart.snapshotter.rootfs.RootFileSystems;
 import io.grpc.Status;
@@ -57,15 +58,21 @@ public final class SnapshotsService extends SnapshotsGrpc.SnapshotsImplBase {
 
     private final MetadataStore metadata;
     private final Directories directories;
+    private final MappedLayers mapped;
     private final RootFileSystems rootfs;
     private final RemoteLayers layers;
     /** Of committed ordinary snapshots, which do not change. */
     private final ConcurrentHashMap<Long, Directories.Usage> measured = new ConcurrentHashMap<>();
 
     public SnapshotsService(
-            MetadataStore metadata, Directories directories, RootFileSystems rootfs, RemoteLayers layers) {
+            MetadataStore metadata,
+            Directories directories,
+            MappedLayers mapped,
+            RootFileSystems rootfs,
+            RemoteLayers layers) {
         this.metadata = metadata;
         this.directories = directories;
+        this.mapped = mapped;
         this.rootfs = rootfs;
         this.layers = layers;
     }
@@ -127,12 +134,19 @@ public final class SnapshotsService extends SnapshotsGrpc.SnapshotsImplBase {
         if (key.isEmpty()) {
             throw new SnapshotException(Reason.INVALID_ARGUMENT, "a snapshot needs a key");
         }
+        try {
+            var _ = MappedLayers.mapping(labels);
+        } catch (IllegalArgumentException e) {
+            throw new SnapshotException(
+                    Reason.INVALID_ARGUMENT, "cannot map the owners of snapshot \"" + key + "\": " + e.getMessage());
+        }
         Snapshot made = metadata.create(key, parent, kind, labels);
         try {
             directories.create(made, rootfs.parentDirectory(metadata.catalog(), made));
             return rootfs.mounts(metadata.catalog(), made);
         } catch (IOException e) {
             var _ = metadata.remove(key);
+            mapped.remove(made);
             directories.remove(made);
             throw e;
         }
@@ -177,6 +191,7 @@ public final class SnapshotsService extends SnapshotsGrpc.SnapshotsImplBase {
             Snapshot gone = metadata.remove(request.getKey());
             Digest layer = gone.layer();
             if (layer == null) {
+                mapped.remove(gone);
                 directories.remove(gone);
                 measured.remove(gone.id());
             }
