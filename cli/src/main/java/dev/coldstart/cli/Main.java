@@ -13,6 +13,7 @@ import picocli.CommandLine.Option;
         description = "Containers that serve models start in seconds instead of minutes.",
         subcommands = {
             VersionCommand.class,
+            DoctorCommand.class,
             IndexCommand.class,
             SnapshotCommand.class,
             PlanCommand.class,

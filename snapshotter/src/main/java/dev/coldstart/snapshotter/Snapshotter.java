@@ -21,6 +21,7 @@ import dev.coldstart.snapshotter.rootfs.RemoteLayers;
 import dev.coldstart.snapshotter.rootfs.RootFileSystems;
 import dev.coldstart.snapshotter.rootfs.TreeMounts;
 import dev.coldstart.snapshotter.service.AdminService;
+import dev.coldstart.snapshotter.service.Doctor;
 import dev.coldstart.snapshotter.service.NodeAgentService;
 import dev.coldstart.snapshotter.service.SnapshotsService;
 import dev.coldstart.snapshotter.service.StoredSnapshots;
@@ -128,7 +129,13 @@ public final class Snapshotter implements AutoCloseable {
         own(UnixServer.start(
                 state.resolve("node.sock"),
                 List.of(
-                        new AdminService(version, serving, registry, layers, stored),
+                        new AdminService(
+                                version,
+                                serving,
+                                registry,
+                                layers,
+                                stored,
+                                new Doctor(serving, remote, metadata, trees, containerd)),
                         new NodeAgentService(configuration.nodeName(), root, known, objects, stored))));
         own(UnixServer.start(
                 state.resolve("snapshotter.sock"),

@@ -1,6 +1,8 @@
 package dev.coldstart.snapshotter.service;
 
 import dev.coldstart.proto.v1.AdminGrpc;
+import dev.coldstart.proto.v1.DiagnoseRequest;
+import dev.coldstart.proto.v1.DiagnoseResponse;
 import dev.coldstart.proto.v1.GetSnapshotRequest;
 import dev.coldstart.proto.v1.IndexProgress;
 import dev.coldstart.proto.v1.IndexRequest;
@@ -38,15 +40,22 @@ public final class AdminService extends AdminGrpc.AdminImplBase {
     private final RegistryClient registry;
     private final RemoteLayers layers;
     private final StoredSnapshots snapshots;
+    private final Doctor doctor;
 
     /** @param serving how root file systems are served, and why */
     public AdminService(
-            String version, String serving, RegistryClient registry, RemoteLayers layers, StoredSnapshots snapshots) {
+            String version,
+            String serving,
+            RegistryClient registry,
+            RemoteLayers layers,
+            StoredSnapshots snapshots,
+            Doctor doctor) {
         this.version = version;
         this.serving = serving;
         this.registry = registry;
         this.layers = layers;
         this.snapshots = snapshots;
+        this.doctor = doctor;
     }
 
     @Override
@@ -55,6 +64,13 @@ public final class AdminService extends AdminGrpc.AdminImplBase {
                 .setVersion(version)
                 .setServing(serving)
                 .build());
+        answer.onCompleted();
+    }
+
+    @Override
+    public void diagnose(DiagnoseRequest request, StreamObserver<DiagnoseResponse> answer) {
+        answer.onNext(
+                DiagnoseResponse.newBuilder().addAllFindings(doctor.look()).build());
         answer.onCompleted();
     }
 
