@@ -42,7 +42,9 @@ class SystemdIT {
             inside(host, "systemctl", "stop", UNIT);
             assertThat(inside(host, "systemctl", "show", "-P", "Result", UNIT)).isEqualTo("success");
             inside(host, "systemctl", "start", UNIT);
-            assertThat(device(host)).as("a file system in the place of the dead one").isNotEmpty();
+            assertThat(device(host))
+                    .as("a file system in the place of the dead one")
+                    .isNotEmpty();
         }
     }
 
