@@ -26,32 +26,32 @@ public final class TreeWriter {
     static final int BLOCK_BITS = 12;
     static final int BLOCK = 1 << BLOCK_BITS;
 
-    private static final int SUPER_OFFSET = 1024;
+    static final int SUPER_OFFSET = 1024;
     private static final int SUPER_SIZE = 128;
-    private static final int SUPER_MAGIC = 0xe0f5_e1e2;
-    private static final int COMPAT_SB_CHKSUM = 1;
+    static final int SUPER_MAGIC = 0xe0f5_e1e2;
+    static final int COMPAT_SB_CHKSUM = 1;
     private static final int COMPAT_MTIME = 2;
-    private static final int INCOMPAT_CHUNKED_FILE = 4;
+    static final int INCOMPAT_CHUNKED_FILE = 4;
 
-    private static final int SLOT = 32;
-    private static final int INODE = 64;
-    private static final int LAYOUT_EXTENDED = 1;
-    private static final int FLAT_PLAIN = 0;
-    private static final int FLAT_INLINE = 2;
-    private static final int CHUNK_BASED = 4;
+    static final int SLOT = 32;
+    static final int INODE = 64;
+    static final int LAYOUT_EXTENDED = 1;
+    static final int FLAT_PLAIN = 0;
+    static final int FLAT_INLINE = 2;
+    static final int CHUNK_BASED = 4;
     private static final int MAX_CHUNK_BITS = BLOCK_BITS + 31;
-    private static final int XATTR_HEADER = 12;
-    private static final int DIRENT = 12;
+    static final int XATTR_HEADER = 12;
+    static final int DIRENT = 12;
 
     /** The largest inline xattr area: i_xattr_icount is 16 bits wide. */
     static final int MAX_XATTRS = XATTR_HEADER + 4 * 0xfffe - 256;
 
     private static final int S_IFIFO = 0010000;
-    private static final int S_IFCHR = 0020000;
-    private static final int S_IFDIR = 0040000;
-    private static final int S_IFBLK = 0060000;
-    private static final int S_IFREG = 0100000;
-    private static final int S_IFLNK = 0120000;
+    static final int S_IFCHR = 0020000;
+    static final int S_IFDIR = 0040000;
+    static final int S_IFBLK = 0060000;
+    static final int S_IFREG = 0100000;
+    static final int S_IFLNK = 0120000;
 
     private static final Xattr METACOPY = new Xattr(Xattr.TRUSTED, "overlay.metacopy", new byte[0]);
     private static final Xattr OPAQUE = new Xattr(Xattr.TRUSTED, "overlay.opaque", new byte[] {'y'});

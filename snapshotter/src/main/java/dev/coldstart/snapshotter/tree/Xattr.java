@@ -48,6 +48,19 @@ public record Xattr(int prefix, String suffix, byte[] value) {
                 : new Xattr(prefix, name.substring(dot + 1), value);
     }
 
+    /** The whole name, a byte per char; null if the prefix is none of EROFS's. */
+    @Nullable
+    String name() {
+        return switch (prefix) {
+            case USER -> "user." + suffix;
+            case POSIX_ACL_ACCESS -> "system.posix_acl_access" + suffix;
+            case POSIX_ACL_DEFAULT -> "system.posix_acl_default" + suffix;
+            case TRUSTED -> "trusted." + suffix;
+            case SECURITY -> "security." + suffix;
+            default -> null;
+        };
+    }
+
     /** Bytes it takes on disk: {@code struct erofs_xattr_entry}, name and value, padded to 4. */
     int diskSize() {
         return (4 + suffix.length() + value.length + 3) & ~3;
