@@ -25,10 +25,27 @@ import org.tomlj.TomlTable;
  * @param containerd containerd's socket
  * @param ioTimeout how long a container's read waits for its bytes before it gets an error
  * @param nodeName under which the planner knows this node
+ * @param serve how root file systems are served
  * @param registries that the file names, by HOST[:PORT]
  */
 public record Configuration(
-        Path root, Path state, Path containerd, Duration ioTimeout, String nodeName, Map<String, Registry> registries) {
+        Path root,
+        Path state,
+        Path containerd,
+        Duration ioTimeout,
+        String nodeName,
+        Serve serve,
+        Map<String, Registry> registries) {
+    /** How root file systems are served. */
+    public enum Serve {
+        /** As trees if the kernel can, or else over FUSE. */
+        AUTO,
+        /** As EROFS trees, with the objects in data-only layers of overlayfs. */
+        TREES,
+        /** Whole, over FUSE. */
+        FUSE
+    }
+
     /**
      * What the file says of a registry.
      *
@@ -67,7 +84,8 @@ public record Configuration(
                 "root", "/var/lib/coldstart",
                 "state", "/run/coldstart",
                 "containerd_address", "/run/containerd/containerd.sock",
-                "node_name", ""));
+                "node_name", "",
+                "serve", "auto"));
         Duration ioTimeout = IO_TIMEOUT;
         if (own != null) {
             for (String key : own.keySet()) {
@@ -88,7 +106,18 @@ public record Configuration(
                 path(values, "containerd_address", file),
                 ioTimeout,
                 node.isEmpty() ? hostName() : node,
+                serve(values.getOrDefault("serve", ""), file),
                 registries(toml.getTable("registry"), file));
+    }
+
+    private static Serve serve(String value, Path file) throws IOException {
+        return switch (value) {
+            case "auto" -> Serve.AUTO;
+            case "trees" -> Serve.TREES;
+            case "fuse" -> Serve.FUSE;
+            default ->
+                throw new IOException("key snapshotter.serve in " + file + " must be \"auto\", \"trees\" or \"fuse\"");
+        };
     }
 
     private static Map<String, Registry> registries(@Nullable TomlTable table, Path file) throws IOException {

@@ -16,6 +16,7 @@ import dev.coldstart.snapshotter.registry.Credentials;
 import dev.coldstart.snapshotter.registry.RegistryClient;
 import dev.coldstart.snapshotter.registry.Trust;
 import dev.coldstart.snapshotter.rootfs.Directories;
+import dev.coldstart.snapshotter.rootfs.LayerMounts;
 import dev.coldstart.snapshotter.rootfs.MappedLayers;
 import dev.coldstart.snapshotter.rootfs.RemoteLayers;
 import dev.coldstart.snapshotter.rootfs.RootFileSystems;
@@ -26,6 +27,7 @@ import dev.coldstart.snapshotter.service.NodeAgentService;
 import dev.coldstart.snapshotter.service.SnapshotsService;
 import dev.coldstart.snapshotter.service.StoredSnapshots;
 import dev.coldstart.snapshotter.service.UnixServer;
+import dev.coldstart.snapshotter.wholetree.WholeTreeMounts;
 import java.io.IOException;
 import java.nio.channels.FileChannel;
 import java.nio.channels.FileLock;
@@ -40,6 +42,7 @@ import java.util.HashSet;
 import java.util.List;
 import java.util.Objects;
 import java.util.Set;
+import org.jspecify.annotations.Nullable;
 
 /** The parts of the program put together. Everything is served when the constructor's work is done. */
 public final class Snapshotter implements AutoCloseable {
@@ -81,8 +84,8 @@ public final class Snapshotter implements AutoCloseable {
         Files.createDirectories(root.resolve("meta"));
         lock(root.resolve("meta").resolve("lock"));
         Path scratch = state.resolve("probe");
-        TreeMounts.requireKernelSupport(scratch);
         Directories.requireOverlayUpper(root.resolve("probe"));
+        String whole = wholeTreesBecause(configuration.serve(), scratch);
 
         ObjectStore objects = own(ObjectStore.open(root));
         MetadataStore metadata = own(MetadataStore.open(root.resolve("meta").resolve("snapshots.log")));
@@ -107,25 +110,31 @@ public final class Snapshotter implements AutoCloseable {
 
         KnownLayers known =
                 new KnownLayers(own(LayerOrdinals.open(root.resolve("meta").resolve("layers"))));
-        TreeMounts trees = new TreeMounts(state.resolve("t"), root.resolve("trees"));
-        if (!manager.keepsDescriptors()) {
+        SpanFetcher fetcher = own(new SpanFetcher(source, objects, configuration.ioTimeout()));
+        LayerMounts trees = whole == null
+                ? new TreeMounts(state.resolve("t"), root.resolve("trees"))
+                : new WholeTreeMounts(state.resolve("t"), root.resolve("trees"), known, objects, fetcher);
+        MappedLayers mapped = new MappedLayers(state.resolve("m"), metadata.catalog());
+        boolean outlived = whole == null && manager.keepsDescriptors();
+        if (!outlived) {
             parts.push(trees::unmountAll);
+            parts.push(mapped::unmountAll);
         }
         RemoteLayers layers =
                 new RemoteLayers(metadata, containerd, resolver, source, objects, known, trees, root.resolve("index"));
         layers.recover();
-        SpanFetcher fetcher = own(new SpanFetcher(source, objects, configuration.ioTimeout()));
-        RemoteTier remote = own(RemoteTier.start(known, objects, fetcher, state.resolve("remote"), manager));
-        MappedLayers mapped = new MappedLayers(state.resolve("m"), metadata.catalog());
-        if (!manager.keepsDescriptors()) {
-            parts.push(mapped::unmountAll);
+        List<Path> tiers = List.of();
+        if (whole == null) {
+            RemoteTier remote = own(RemoteTier.start(known, objects, fetcher, state.resolve("remote"), manager));
+            tiers = List.of(objects.directory(), remote.mountPoint());
         }
-        RootFileSystems rootfs =
-                new RootFileSystems(directories, trees, mapped, List.of(objects.directory(), remote.mountPoint()));
+        RootFileSystems rootfs = new RootFileSystems(directories, trees, mapped, tiers);
 
         StoredSnapshots stored = new StoredSnapshots(root.resolve("snapshots"));
-        String serving = "EROFS trees and objects in overlayfs data-only layers; what is missing comes over FUSE at "
-                + remote.mountPoint();
+        String serving = whole == null
+                ? "EROFS trees and objects in overlayfs data-only layers; what is missing comes over FUSE at "
+                        + tiers.getLast()
+                : "whole layers over FUSE (jnr-fuse), because " + whole;
         own(UnixServer.start(
                 state.resolve("node.sock"),
                 List.of(
@@ -141,6 +150,24 @@ public final class Snapshotter implements AutoCloseable {
                 state.resolve("snapshotter.sock"),
                 List.of(new SnapshotsService(metadata, directories, mapped, rootfs, layers))));
         manager.ready();
+    }
+
+    /** Why layers are to be served whole over FUSE; null if they are not. Fails if the way that is wanted cannot be gone. */
+    private static @Nullable String wholeTreesBecause(Configuration.Serve serve, Path scratch) throws IOException {
+        String why = "the configuration says so";
+        if (serve != Configuration.Serve.FUSE) {
+            try {
+                TreeMounts.requireKernelSupport(scratch);
+                return null;
+            } catch (IOException e) {
+                if (serve == Configuration.Serve.TREES) {
+                    throw e;
+                }
+                why = e.getMessage();
+                LOG.log(System.Logger.Level.WARNING, "layers are served whole over FUSE, because {0}", why);
+            }
+        }
+        return why;
     }
 
     private static Set<String> hosts(Configuration configuration, MetadataStore metadata) {

@@ -26,6 +26,7 @@ class ConfigurationTest {
                 .containsEntry("10.0.0.1:5000", new Configuration.Registry(true, null))
                 .containsEntry("localhost:5000", new Configuration.Registry(true, null));
         assertThat(configuration.nodeName()).isNotEmpty();
+        assertThat(configuration.serve()).isEqualTo(Configuration.Serve.AUTO);
     }
 
     @Test
@@ -40,6 +41,9 @@ class ConfigurationTest {
                 .hasMessageContaining("must be a string");
         assertThatThrownBy(() -> Configuration.parse(FILE, "[snapshotter]\nroot = \"/a:b\""))
                 .hasMessageContaining("absolute path");
+        assertThatThrownBy(() -> Configuration.parse(FILE, "[snapshotter]\nserve = \"both\""))
+                .hasMessageContaining("snapshotter.serve")
+                .hasMessageContaining("\"fuse\"");
         assertThatThrownBy(() -> Configuration.parse(FILE, "[snapshotter")).hasMessageContaining("is not valid TOML");
     }
 }

@@ -27,8 +27,10 @@ import dev.coldstart.proto.v1.IndexProgress;
 import dev.coldstart.proto.v1.IndexRequest;
 import dev.coldstart.proto.v1.InventoryRequest;
 import dev.coldstart.proto.v1.NodeAgentGrpc;
+import dev.coldstart.proto.v1.VersionRequest;
 import dev.coldstart.snapshotter.fetch.FaultyRegistry;
 import dev.coldstart.snapshotter.fetch.TestLayer;
+import dev.coldstart.snapshotter.wholetree.Libfuse;
 import io.grpc.ManagedChannel;
 import io.grpc.Status;
 import io.grpc.StatusRuntimeException;
@@ -59,6 +61,7 @@ class SnapshotterTest {
     @TempDir
     Path dir;
 
+    private Configuration.Serve serve = Configuration.Serve.AUTO;
     private final List<Path> mounted = new ArrayList<>();
     private @Nullable Snapshotter snapshotter;
     private @Nullable EventLoopGroup loop;
@@ -83,6 +86,7 @@ class SnapshotterTest {
                         dir.resolve("no-containerd.sock"),
                         Duration.ofSeconds(20),
                         "node-1",
+                        serve,
                         Map.of()),
                 "test",
                 dir.resolve("no-config.json"),
@@ -256,6 +260,26 @@ class SnapshotterTest {
 
     @Test
     void anIndexedLayerIsServedLazilyByteForByteAndAgainAfterARestartWithoutTheRegistry() throws Exception {
+        serveLazily();
+        assertThat(serving()).contains("EROFS");
+    }
+
+    @Test
+    void soIsALayerServedWhole() throws Exception {
+        assumeTrue(Libfuse.isInstalled(), Libfuse.NEEDED);
+        serve = Configuration.Serve.FUSE;
+        restart();
+        serveLazily();
+        assertThat(serving()).isEqualTo("whole layers over FUSE (jnr-fuse), because the configuration says so");
+    }
+
+    private String serving() {
+        return AdminGrpc.newBlockingStub(channel("node.sock"))
+                .version(VersionRequest.getDefaultInstance())
+                .getServing();
+    }
+
+    private void serveLazily() throws Exception {
         TestLayer data = TestLayer.generate(3);
         String config = "{\"rootfs\":{\"diff_ids\":[\"" + data.diffId() + "\"]}}";
         String manifest = "{\"config\":{\"digest\":\"" + TestLayer.sha256(config.getBytes(StandardCharsets.UTF_8))

@@ -37,7 +37,7 @@ public final class RemoteLayers {
     private final RegistrySource registry;
     private final ObjectStore objects;
     private final KnownLayers known;
-    private final TreeMounts trees;
+    private final LayerMounts trees;
     private final Path indexes;
     private final ConcurrentHashMap<Digest, ReentrantLock> locks = new ConcurrentHashMap<>();
 
@@ -48,7 +48,7 @@ public final class RemoteLayers {
             RegistrySource registry,
             ObjectStore objects,
             KnownLayers known,
-            TreeMounts trees,
+            LayerMounts trees,
             Path indexes)
             throws IOException {
         this.metadata = metadata;

@@ -17,12 +17,12 @@ public final class RootFileSystems {
     private static final int MAX_OPTIONS = 4095;
 
     private final Directories directories;
-    private final TreeMounts trees;
+    private final LayerMounts trees;
     private final MappedLayers mapped;
     private final List<Path> tiers;
 
-    /** @param tiers data-only layers, the nearest first */
-    public RootFileSystems(Directories directories, TreeMounts trees, MappedLayers mapped, List<Path> tiers) {
+    /** @param tiers data-only layers, the nearest first; none if the lower layers have their files' bytes themselves */
+    public RootFileSystems(Directories directories, LayerMounts trees, MappedLayers mapped, List<Path> tiers) {
         this.directories = directories;
         this.trees = trees;
         this.mapped = mapped;
@@ -37,18 +37,19 @@ public final class RootFileSystems {
                 parent = catalog.find(parent.parent())) {
             stack.add(parent);
         }
-        boolean lazy = stack.stream().anyMatch(layer -> layer.layer() != null);
+        boolean redirected =
+                !tiers.isEmpty() && stack.stream().anyMatch(layer -> layer.layer() != null);
         boolean writable = snapshot.kind() == Snapshot.Kind.ACTIVE;
         if (stack.isEmpty()) {
             return List.of(bind(directories.content(snapshot), writable ? "rw" : "ro"));
         }
         List<Path> lower = lower(snapshot, stack, false);
-        if (!writable && stack.size() == 1 && !lazy) {
+        if (!writable && stack.size() == 1 && !redirected) {
             return List.of(bind(lower.getFirst(), "ro"));
         }
-        Mount mount = overlay(snapshot, lower, lazy);
+        Mount mount = overlay(snapshot, lower, redirected);
         if (optionsLength(mount) > MAX_OPTIONS) {
-            mount = overlay(snapshot, lower(snapshot, stack, true), lazy);
+            mount = overlay(snapshot, lower(snapshot, stack, true), redirected);
         }
         if (optionsLength(mount) > MAX_OPTIONS) {
             throw new IOException("the " + stack.size() + " layers of snapshot \"" + snapshot.name()
@@ -67,12 +68,12 @@ public final class RootFileSystems {
         return lower;
     }
 
-    private Mount overlay(Snapshot snapshot, List<Path> lower, boolean lazy) {
+    private Mount overlay(Snapshot snapshot, List<Path> lower, boolean redirected) {
         StringBuilder layers = new StringBuilder("lowerdir=");
         for (int i = 0; i < lower.size(); i++) {
             layers.append(i == 0 ? "" : ":").append(lower.get(i));
         }
-        if (lazy) {
+        if (redirected) {
             tiers.forEach(tier -> layers.append("::").append(tier));
         }
         Mount.Builder mount = Mount.newBuilder().setType("overlay").setSource("overlay");
@@ -83,7 +84,7 @@ public final class RootFileSystems {
         }
         mount.addOptions(layers.toString());
         mount.addOptions("index=off");
-        if (lazy) {
+        if (redirected) {
             mount.addOptions("metacopy=on").addOptions("redirect_dir=on");
         }
         if (!writable) {

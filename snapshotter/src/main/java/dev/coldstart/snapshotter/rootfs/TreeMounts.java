@@ -19,7 +19,7 @@ import org.jspecify.annotations.Nullable;
  * options. The mount's source is the tree's file, named by the layer's digest, by which others learn what a root file
  * system consists of.
  */
-public final class TreeMounts {
+public final class TreeMounts implements LayerMounts {
     private static final System.Logger LOG = System.getLogger(TreeMounts.class.getName());
 
     private final Path root;
@@ -101,17 +101,17 @@ public final class TreeMounts {
         }
     }
 
-    /** The file of a layer's tree. */
+    @Override
     public Path file(Digest layer) {
         return trees.resolve(layer.hex() + ".erofs");
     }
 
-    /** Where the layer's tree is mounted; null if it is not. */
+    @Override
     public @Nullable Path find(Digest layer) {
         return mounted.get(layer);
     }
 
-    /** Mounts a layer's tree, unless it is mounted. Callers of one layer come one at a time. */
+    @Override
     public Path mount(Digest layer) throws IOException {
         Path at = mounted.get(layer);
         if (at != null) {
@@ -141,7 +141,7 @@ public final class TreeMounts {
         return target;
     }
 
-    /** Unmounts a layer's tree. Overlays that use it keep it. */
+    @Override
     public void unmount(Digest layer) {
         Path at = mounted.remove(layer);
         if (at == null) {
@@ -165,7 +165,7 @@ public final class TreeMounts {
         }
     }
 
-    /** Unmounts all that nobody uses. */
+    @Override
     public void unmountAll() {
         retain(Set.of());
     }

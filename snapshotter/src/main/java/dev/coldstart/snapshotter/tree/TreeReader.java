@@ -35,8 +35,9 @@ public final class TreeReader implements AutoCloseable {
      *
      * @param name a byte per char
      * @param nid the file's number, for {@link #node}
+     * @param kind of file, as in {@code st_mode}; 0 if the directory does not say
      */
-    public record Name(String name, long nid) {}
+    public record Name(String name, long nid, int kind) {}
 
     private TreeReader(@Nullable MappedFile file, ByteBuffer image) throws TreeException {
         this.file = file;
@@ -177,7 +178,7 @@ public final class TreeReader implements AutoCloseable {
             for (int entry = 0; entry < block.count(); entry++) {
                 byte[] name = new byte[block.nameEnd(entry) - block.nameStart(entry)];
                 image.get(block.nameStart(entry), name);
-                names.add(new Name(new String(name, StandardCharsets.ISO_8859_1), block.nid(entry)));
+                names.add(new Name(new String(name, StandardCharsets.ISO_8859_1), block.nid(entry), block.kind(entry)));
             }
         }
         return names;
@@ -205,6 +206,19 @@ public final class TreeReader implements AutoCloseable {
 
         long nid(int entry) {
             return image.getLong(at + DIRENT * entry);
+        }
+
+        int kind(int entry) {
+            // FT_* of include/linux/fs_types.h
+            return switch (image.get(at + DIRENT * entry + 10)) {
+                case 1 -> S_IFREG;
+                case 2 -> S_IFDIR;
+                case 3 -> S_IFCHR;
+                case 4 -> S_IFBLK;
+                case 5 -> S_IFIFO;
+                case 7 -> S_IFLNK;
+                default -> 0;
+            };
         }
 
         int nameStart(int entry) throws TreeException {

@@ -46,7 +46,7 @@ public final class TreeWriter {
     /** The largest inline xattr area: i_xattr_icount is 16 bits wide. */
     static final int MAX_XATTRS = XATTR_HEADER + 4 * 0xfffe - 256;
 
-    private static final int S_IFIFO = 0010000;
+    static final int S_IFIFO = 0010000;
     static final int S_IFCHR = 0020000;
     static final int S_IFDIR = 0040000;
     static final int S_IFBLK = 0060000;

@@ -49,8 +49,7 @@ public record Xattr(int prefix, String suffix, byte[] value) {
     }
 
     /** The whole name, a byte per char; null if the prefix is none of EROFS's. */
-    @Nullable
-    String name() {
+    public @Nullable String name() {
         return switch (prefix) {
             case USER -> "user." + suffix;
             case POSIX_ACL_ACCESS -> "system.posix_acl_access" + suffix;

@@ -325,7 +325,10 @@ final class TreeReaderTest {
 
     private void directory(TreeReader reader, TreeNode found, Inode wanted, Map<Inode, Long> nids) throws IOException {
         Map<String, Long> names = new TreeMap<>();
-        reader.list(found).forEach(name -> names.put(name.name(), name.nid()));
+        for (TreeReader.Name name : reader.list(found)) {
+            names.put(name.name(), name.nid());
+            assertThat(name.kind()).isEqualTo(reader.node(name.nid()).mode() & 0170000);
+        }
         assertThat(names.remove(".")).isEqualTo(found.nid());
         assertThat(names.remove("..")).isNotNull();
         Map<String, Inode> children = wanted.children == null ? Map.of() : wanted.children;
