@@ -3,43 +3,98 @@ package dev.coldstart.snapshotter.layer;
 import static org.assertj.core.api.Assertions.assertThat;
 import static org.junit.jupiter.api.Assumptions.assumeTrue;
 
+import dev.coldstart.snapshotter.fetch.BlobSource;
+import dev.coldstart.snapshotter.fetch.KnownLayers;
+import dev.coldstart.snapshotter.fetch.SpanFetcher;
+import dev.coldstart.snapshotter.object.ObjectStore;
+import dev.coldstart.snapshotter.rootfs.LayerMounts;
+import dev.coldstart.snapshotter.wholetree.Libfuse;
+import dev.coldstart.snapshotter.wholetree.WholeTreeMounts;
 import java.io.ByteArrayInputStream;
 import java.io.IOException;
 import java.io.InputStream;
-import java.io.OutputStream;
-import java.nio.ByteBuffer;
 import java.nio.charset.StandardCharsets;
 import java.nio.file.Files;
 import java.nio.file.LinkOption;
 import java.nio.file.Path;
+import java.nio.file.StandardOpenOption;
 import java.nio.file.attribute.PosixFilePermissions;
+import java.time.Duration;
 import java.util.ArrayList;
 import java.util.Arrays;
 import java.util.HexFormat;
 import java.util.List;
 import java.util.Map;
+import java.util.Objects;
 import java.util.Random;
 import java.util.TreeMap;
 import java.util.TreeSet;
 import java.util.stream.Stream;
 import org.jspecify.annotations.Nullable;
 import org.junit.jupiter.api.AfterEach;
+import org.junit.jupiter.api.BeforeEach;
 import org.junit.jupiter.api.Test;
 import org.junit.jupiter.api.io.TempDir;
+import org.junit.jupiter.params.Parameter;
+import org.junit.jupiter.params.ParameterizedClass;
+import org.junit.jupiter.params.provider.EnumSource;
 
-/** Trees as the kernel sees them: mounted, and compared with what GNU tar makes of the same layer. */
+/** Layers as the kernel sees them, mounted either way, and compared with what GNU tar makes of the same layer. */
+@ParameterizedClass
+@EnumSource
 final class TreeMountTest {
+    enum Way {
+        TREES,
+        WHOLE
+    }
+
+    @Parameter
+    Way way = Way.TREES;
+
     @TempDir
     Path directory;
+
+    private @Nullable ObjectStore store;
+    private @Nullable SpanFetcher fetcher;
+    private @Nullable LayerMounts whole;
+    private final KnownLayers known = new KnownLayers();
 
     private static final List<String> IMPLIED = List.of("", "dev", "names");
 
     private final List<Path> mounts = new ArrayList<>();
 
+    @BeforeEach
+    void open() throws Exception {
+        ObjectStore objects = ObjectStore.open(directory.resolve("store"));
+        store = objects;
+        if (way == Way.WHOLE) {
+            requireRoot();
+            assumeTrue(Libfuse.isInstalled(), Libfuse.NEEDED);
+            BlobSource none = (layer, from, to) -> {
+                throw new IOException("all objects are here");
+            };
+            fetcher = new SpanFetcher(none, objects, Duration.ofSeconds(1));
+            whole = new WholeTreeMounts(
+                    directory.resolve("t"), Files.createDirectory(directory.resolve("trees")), known, objects, fetcher);
+        }
+    }
+
     @AfterEach
-    void unmount() throws Exception {
+    void close() throws Exception {
+        unmount();
+        if (fetcher != null) {
+            fetcher.close();
+        }
+        Objects.requireNonNull(store).close();
+    }
+
+    private void unmount() throws Exception {
         for (Path mount : mounts.reversed()) {
             run("umount", mount.toString());
+        }
+        mounts.clear();
+        if (whole != null) {
+            whole.unmountAll();
         }
     }
 
@@ -135,7 +190,6 @@ final class TreeMountTest {
             assertThat(Files.size(tar)).isLessThan(1 << 20);
             compareWithTar(Files.readAllBytes(tar));
             unmount();
-            mounts.clear();
         }
     }
 
@@ -184,10 +238,9 @@ final class TreeMountTest {
                 .add(Tar.file("forged", new byte[10])
                         .xattr("trusted.overlay.redirect", "/kept".getBytes(StandardCharsets.UTF_8))
                         .xattr("trusted.overlay.metacopy", new byte[0]));
-        Path objects = Files.createDirectory(directory.resolve("objects"));
-        Path low = mountTree(index(lower.bytes(), new Directory(objects)));
-        Path high = mountTree(index(upper.bytes(), new Directory(objects)));
-        Path merged = overlay(high + ":" + low, objects);
+        Path low = mountTree(index(lower.bytes(), sink()));
+        Path high = mountTree(index(upper.bytes(), sink()));
+        Path merged = overlay(high + ":" + low);
         try (Stream<Path> files = Files.walk(merged)) {
             assertThat(files.map(file -> merged.relativize(file).toString()).sorted())
                     .containsExactly("", "file", "forged", "kept", "opaque", "opaque/c", "swapped", "swapped/b");
@@ -195,6 +248,62 @@ final class TreeMountTest {
         assertThat(merged.resolve("file")).hasSize(7);
         assertThat(merged.resolve("forged")).hasBinaryContent(new byte[10]);
         assertThat(merged.resolve("kept")).hasBinaryContent(bytes(new Random(4), 5000));
+    }
+
+    @Test
+    void containersWriteOnTopAsOnAnyFileSystem() throws Exception {
+        requireRoot();
+        Random random = new Random(5);
+        byte[] large = bytes(random, 300_000);
+        byte[] small = bytes(random, 3000);
+        Tar tar = new Tar()
+                .add(Tar.directory("d/").owner(7, 8))
+                .add(Tar.file("d/large", large).mode(0640).owner(1000, 1001).xattr("user.one", new byte[] {1}))
+                .add(Tar.file("d/small", small))
+                .add(Tar.of("d/twin", '1').link("d/large"))
+                .add(Tar.file("d/gone", large))
+                .add(Tar.file("d/moved", bytes(random, 9000)))
+                .add(Tar.directory("e/"))
+                .add(Tar.file("e/in", small))
+                .add(Tar.of("link", '2').link("d/large"));
+        Path lower = mountTree(index(tar.bytes(), sink()));
+        Path merged = overlay(lower.toString());
+        Path d = merged.resolve("d");
+
+        Files.write(d.resolve("large"), new byte[] {42}, StandardOpenOption.APPEND);
+        assertThat(Files.readAllBytes(d.resolve("large")))
+                .hasSize(large.length + 1)
+                .startsWith(large)
+                .endsWith(42);
+        assertThat(Files.readAttributes(d.resolve("large"), "unix:mode,uid,gid"))
+                .containsEntry("uid", 1000)
+                .containsEntry("gid", 1001)
+                .containsEntry("mode", 0100640);
+        assertThat((byte[]) Files.getAttribute(d.resolve("large"), "user:one")).containsExactly(1);
+        assertThat(merged.resolve("link")).hasSize(large.length + 1);
+        assertThat(d.resolve("twin")).hasBinaryContent(large);
+
+        Files.setPosixFilePermissions(d.resolve("small"), PosixFilePermissions.fromString("rwx------"));
+        assertThat(d.resolve("small")).hasBinaryContent(small);
+        Files.delete(d.resolve("gone"));
+        assertThat(d.resolve("gone")).doesNotExist();
+        run("mv", d.resolve("moved").toString(), merged.resolve("e/moved").toString());
+        run("mv", merged.resolve("e").toString(), merged.resolve("f").toString());
+        Files.createDirectory(merged.resolve("e"));
+        try (Stream<Path> files = Files.walk(merged)) {
+            assertThat(files.map(file -> merged.relativize(file).toString()).sorted())
+                    .containsExactly("", "d", "d/large", "d/small", "d/twin", "e", "f", "f/in", "f/moved", "link");
+        }
+        assertThat(merged.resolve("f/moved")).hasSize(9000);
+        assertThat(merged.resolve("f/in")).hasBinaryContent(small);
+        run("rm", "-r", d.toString());
+        assertThat(d).doesNotExist();
+
+        assertThat(lower.resolve("d").toFile().list())
+                .containsExactlyInAnyOrder("large", "small", "twin", "gone", "moved");
+        assertThat(Files.getAttribute(lower.resolve("d/twin"), "unix:nlink")).isEqualTo(2);
+        assertThat(Files.getAttribute(lower.resolve("d/twin"), "unix:ino"))
+                .isEqualTo(Files.getAttribute(lower.resolve("d/large"), "unix:ino"));
     }
 
     /** Compares attributes in the tree, and all that a tar can tell in an overlay of the tree and its objects. */
@@ -214,10 +323,9 @@ final class TreeMountTest {
                 "--same-owner",
                 "-xpf",
                 archive.toString());
-        Path objects = Files.createTempDirectory(directory, "objects");
-        Path tree = mountTree(index(Tar.gzip(tar), new Directory(objects)));
+        Path tree = mountTree(index(Tar.gzip(tar), sink()));
         assertThat(attributes(tree)).isEqualTo(attributes(unpacked));
-        Path merged = overlay(tree.toString(), objects);
+        Path merged = overlay(tree.toString());
         assertThat(entries(merged)).isEqualTo(entries(unpacked));
     }
 
@@ -317,14 +425,23 @@ final class TreeMountTest {
         return layer;
     }
 
+    private ObjectSink sink() {
+        return Objects.requireNonNull(store).sink();
+    }
+
     private Path mountTree(IndexedLayer layer) throws Exception {
+        if (whole != null) {
+            known.add(layer.layer(), layer.index());
+            Files.createLink(whole.file(layer.layer()), layer.tree());
+            return whole.mount(layer.layer());
+        }
         Path mount = Files.createTempDirectory(directory, "tree");
         run("mount", "-t", "erofs", "-o", "ro", layer.tree().toString(), mount.toString());
         mounts.add(mount);
         return mount;
     }
 
-    private Path overlay(String trees, Path objects) throws Exception {
+    private Path overlay(String trees) throws Exception {
         Path base = Files.createTempDirectory(directory, "overlay");
         // The upper layer has to be on a file system that can hold trusted xattrs.
         run("mount", "-t", "tmpfs", "none", base.toString());
@@ -341,8 +458,10 @@ final class TreeMountTest {
                 "overlay",
                 "overlay",
                 "-o",
-                "lowerdir=" + trees + "::" + objects + ",upperdir=" + upper + ",workdir=" + work
-                        + ",metacopy=on,redirect_dir=on",
+                "upperdir=" + upper + ",workdir=" + work + ",lowerdir=" + trees
+                        + (way == Way.WHOLE
+                                ? ""
+                                : "::" + Objects.requireNonNull(store).directory() + ",metacopy=on,redirect_dir=on"),
                 merged.toString());
         mounts.add(merged);
         return merged;
@@ -372,35 +491,5 @@ final class TreeMountTest {
         byte[] bytes = new byte[length];
         random.nextBytes(bytes);
         return bytes;
-    }
-
-    /** Keeps objects in a directory, laid out as a tier. */
-    private record Directory(Path root) implements ObjectSink {
-        @Override
-        public Writer begin(long size) throws IOException {
-            Path file = Files.createTempFile(root, "new", "");
-            OutputStream out = Files.newOutputStream(file);
-            return new Writer() {
-                @Override
-                public void write(ByteBuffer piece) throws IOException {
-                    byte[] copy = new byte[piece.remaining()];
-                    piece.get(copy);
-                    out.write(copy);
-                }
-
-                @Override
-                public void complete(ObjectName name) throws IOException {
-                    out.close();
-                    Path target = root.resolve(name.path());
-                    Files.createDirectories(target.getParent());
-                    Files.move(file, target, java.nio.file.StandardCopyOption.REPLACE_EXISTING);
-                }
-
-                @Override
-                public void abort() {
-                    throw new AssertionError("an object was aborted");
-                }
-            };
-        }
     }
 }
