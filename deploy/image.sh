@@ -47,6 +47,8 @@ flags_of() {
     case $1 in
     coldstart | coldstart-shim) echo "$flags $short" ;;
     coldstart-planner) echo "$flags -Djava.library.path=$glpk_native" ;;
+    # jnr-fuse's libraries use Unsafe, and the JVM would warn of it.
+    coldstart-snapshotter) echo "$flags --sun-misc-unsafe-memory-access=allow" ;;
     *) echo "$flags" ;;
     esac
 }

@@ -26,6 +26,14 @@ missing_packages() {
     done
 }
 
+# libfuse 2, if it is missing, under the name that it has here.
+missing_fuse2() {
+    local name
+    ! ldconfig -p | grep -q 'libfuse\.so\.2 ' || return 0
+    name=$(apt-cache --names-only search '^libfuse2(t64)?$' | tail -n 1 | cut -d ' ' -f 1)
+    echo "${name:-libfuse2}"
+}
+
 # Installs what is missing. A JDK 25 may come from anywhere; where there is none to be had, the build runs in a test host.
 set_up_machine() {
     local wanted missing
@@ -45,7 +53,7 @@ set_up_machine() {
             builds_here=no
         fi
     fi
-    [ "$builds_here" = no ] || missing="$missing $(missing_packages maven libglpk-java)"
+    [ "$builds_here" = no ] || missing="$missing $(missing_packages maven libglpk-java) $(missing_fuse2)"
     if [ -n "${missing// /}" ]; then
         say "installing" $missing
         apt-get -qq update

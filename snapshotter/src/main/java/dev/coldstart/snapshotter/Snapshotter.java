@@ -16,6 +16,7 @@ import dev.coldstart.snapshotter.registry.Credentials;
 import dev.coldstart.snapshotter.registry.RegistryClient;
 import dev.coldstart.snapshotter.registry.Trust;
 import dev.coldstart.snapshotter.rootfs.Directories;
+import dev.coldstart.snapshotter.rootfs.KernelSupport;
 import dev.coldstart.snapshotter.rootfs.LayerMounts;
 import dev.coldstart.snapshotter.rootfs.MappedLayers;
 import dev.coldstart.snapshotter.rootfs.RemoteLayers;
@@ -117,7 +118,7 @@ public final class Snapshotter implements AutoCloseable {
         MappedLayers mapped = new MappedLayers(state.resolve("m"), metadata.catalog());
         boolean outlived = whole == null && manager.keepsDescriptors();
         if (!outlived) {
-            parts.push(trees::unmountAll);
+            parts.push(() -> trees.retain(Set.of()));
             parts.push(mapped::unmountAll);
         }
         RemoteLayers layers =
@@ -144,7 +145,7 @@ public final class Snapshotter implements AutoCloseable {
                                 registry,
                                 layers,
                                 stored,
-                                new Doctor(serving, remote, metadata, trees, containerd)),
+                                new Doctor(serving, outlived, metadata, trees, containerd)),
                         new NodeAgentService(configuration.nodeName(), root, known, objects, stored))));
         own(UnixServer.start(
                 state.resolve("snapshotter.sock"),
@@ -157,7 +158,7 @@ public final class Snapshotter implements AutoCloseable {
         String why = "the configuration says so";
         if (serve != Configuration.Serve.FUSE) {
             try {
-                TreeMounts.requireKernelSupport(scratch);
+                KernelSupport.requireForTrees(scratch);
                 return null;
             } catch (IOException e) {
                 if (serve == Configuration.Serve.TREES) {

@@ -240,11 +240,6 @@ public final class RemoteTier implements AutoCloseable {
         return mountPoint;
     }
 
-    /** Whether the next process can go on with it when this one dies. */
-    public boolean outlivesThisProcess() {
-        return kept;
-    }
-
     /** Leaves it to the next process if somebody keeps its descriptors; unmounts it otherwise. */
     @Override
     public void close() {

@@ -66,7 +66,7 @@ public final class TreeMounts implements LayerMounts {
         return new Digest("sha256", name.substring(0, 64));
     }
 
-    /** Unmounts all trees but those of these layers. */
+    @Override
     public void retain(Set<Digest> wanted) {
         for (Digest layer : Set.copyOf(mounted.keySet())) {
             if (!wanted.contains(layer)) {
@@ -163,10 +163,5 @@ public final class TreeMounts implements LayerMounts {
         synchronized (numbers) {
             numbers.clear(Integer.parseInt(at.getFileName().toString()));
         }
-    }
-
-    @Override
-    public void unmountAll() {
-        retain(Set.of());
     }
 }

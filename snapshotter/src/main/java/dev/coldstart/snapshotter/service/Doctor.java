@@ -3,11 +3,10 @@ package dev.coldstart.snapshotter.service;
 import dev.coldstart.proto.v1.Finding;
 import dev.coldstart.proto.v1.Severity;
 import dev.coldstart.snapshotter.content.Containerd;
-import dev.coldstart.snapshotter.fuse.RemoteTier;
 import dev.coldstart.snapshotter.layer.Digest;
 import dev.coldstart.snapshotter.metadata.MetadataStore;
 import dev.coldstart.snapshotter.metadata.Snapshot;
-import dev.coldstart.snapshotter.rootfs.TreeMounts;
+import dev.coldstart.snapshotter.rootfs.LayerMounts;
 import java.io.IOException;
 import java.nio.file.Files;
 import java.nio.file.Path;
@@ -17,15 +16,15 @@ import java.util.List;
 /** Looks over a node. Each look is quick and changes nothing. */
 public final class Doctor {
     private final String serving;
-    private final RemoteTier remote;
+    private final boolean outlived;
     private final MetadataStore metadata;
-    private final TreeMounts trees;
+    private final LayerMounts trees;
     private final Containerd containerd;
 
     /** @param serving how root file systems are served, and why */
     public Doctor(String serving, RemoteTier remote, MetadataStore metadata, TreeMounts trees, Containerd containerd) {
         this.serving = serving;
-        this.remote = remote;
+        this.outlived = outlived;
         this.metadata = metadata;
         this.trees = trees;
         this.containerd = containerd;
@@ -53,16 +52,15 @@ public final class Doctor {
     }
 
     private Finding handOver() {
-        return remote.outlivesThisProcess()
+        return outlived
                 ? finding(
                         "hand-over",
                         Severity.SEVERITY_FINE,
-                        "if coldstart-snapshotter dies, reads wait for the next one, which takes over "
-                                + remote.mountPoint())
+                        "if coldstart-snapshotter dies, reads wait for the next one")
                 : finding(
                         "hand-over",
                         Severity.SEVERITY_WARNING,
-                        "if coldstart-snapshotter dies, running containers get errors for bytes that are not here; run it by systemd 254 or newer, or by coldstart-keeper");
+                        "if coldstart-snapshotter dies, running containers get errors for bytes that are not here; run it by systemd 254 or newer or by coldstart-keeper, on a kernel that can mount trees");
     }
 
     private Finding layers() {
