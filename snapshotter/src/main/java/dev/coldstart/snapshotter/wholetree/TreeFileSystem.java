@@ -3,6 +3,8 @@ package dev.coldstart.snapshotter.wholetree;
 import dev.coldstart.linux.CallState;
 import dev.coldstart.linux.Errno;
 import dev.coldstart.linux.LentMemory;
+import dev.coldstart.linux.LinuxException;
+import dev.coldstart.linux.Mount;
 import dev.coldstart.snapshotter.fetch.KnownLayer;
 import dev.coldstart.snapshotter.fetch.SpanFetcher;
 import dev.coldstart.snapshotter.layer.ObjectName;
@@ -141,10 +143,20 @@ final class TreeFileSystem {
             Throwable cause = e.getCause();
             throw new IOException(attempt + (cause == null ? "it failed" : cause.getMessage()), e);
         } catch (TimeoutException e) {
+            abandon(target);
             throw new IOException(attempt + "the kernel asked for nothing within " + START_SECONDS + " s", e);
         } catch (InterruptedException e) {
+            abandon(target);
             Thread.currentThread().interrupt();
             throw new IOException("interrupted while mounting " + source, e);
+        }
+    }
+
+    private static void abandon(Path target) {
+        try {
+            Mount.umount(target.toString(), Mount.MNT_DETACH);
+        } catch (LinuxException e) {
+            LOG.log(System.Logger.Level.WARNING, "nothing to unmount at {0}: {1}", target, e.getMessage());
         }
     }
 

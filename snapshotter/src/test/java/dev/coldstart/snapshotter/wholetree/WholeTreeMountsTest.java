@@ -88,6 +88,10 @@ class WholeTreeMountsTest {
     void filesAreFetchedWhenTheyAreReadByManyAtOnce() throws Exception {
         Path root = mounts.mount(data.digest());
         assertThat(mounts.mount(data.digest())).isEqualTo(root);
+        assertThat(MountTable.read())
+                .as("others learn from the mount's source which layer it is")
+                .anyMatch(entry -> entry.mountPoint().equals(root.toString())
+                        && entry.source().equals(mounts.file(data.digest()).toString()));
         assertThat(root.resolve("small").toFile().list()).hasSize(41);
         assertThat(fetcher.fetchedBytes()).isZero();
         try (var readers = Executors.newFixedThreadPool(16)) {
