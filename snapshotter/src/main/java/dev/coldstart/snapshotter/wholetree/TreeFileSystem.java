@@ -66,7 +66,7 @@ final class TreeFileSystem {
     private final Operations operations = new Operations();
     private final long handleOffset = Operations.handleOffset();
 
-    private record OpenObject(KnownLayer layer, int row, PartialObject object) {}
+    private record OpenObject(int row, PartialObject object) {}
 
     @FunctionalInterface
     private interface Answer {
@@ -271,7 +271,7 @@ final class TreeFileSystem {
                 layer.index().objectName(row), layer.index().objectSize(row), layer.pieces(row), layer.cut());
         // Below all numbers of inodes.
         long handle = -handles.incrementAndGet();
-        objects.put(handle, new OpenObject(layer, row, object));
+        objects.put(handle, new OpenObject(row, object));
         info.putLongLong(handleOffset, handle);
         fetcher.opened(layer, row, object);
         return 0;
@@ -288,8 +288,7 @@ final class TreeFileSystem {
     private int release(long handle) {
         OpenObject open = objects.remove(handle);
         if (open != null) {
-            store.release(
-                    open.layer().index().objectName(open.row()), open.layer().cut());
+            store.release(layer.index().objectName(open.row()), layer.cut());
         }
         return 0;
     }
@@ -303,19 +302,19 @@ final class TreeFileSystem {
         if (open == null) {
             return -Errno.EBADF;
         }
-        long length = Math.min(size, open.layer().index().objectSize(open.row()) - offset);
+        long length = Math.min(size, layer.index().objectSize(open.row()) - offset);
         if (offset < 0 || length <= 0) {
             return 0;
         }
         try (Arena arena = Arena.ofConfined()) {
             CallState state = new CallState(arena);
-            if (!SpanFetcher.isHere(open.layer(), open.row(), open.object(), offset, length)) {
-                fetcher.read(open.layer(), open.row(), open.object(), state, into, length, offset);
+            if (!SpanFetcher.isHere(layer, open.row(), open.object(), offset, length)) {
+                fetcher.read(layer, open.row(), open.object(), state, into, length, offset);
                 return (int) length;
             }
             long n = open.object().read(state, into, length, offset);
             if (n == length && !open.object().complete()) {
-                fetcher.touched(open.layer(), open.row(), offset);
+                fetcher.touched(layer, open.row(), offset);
             }
             return n == length || n < 0 ? (int) n : -Errno.EIO;
         }

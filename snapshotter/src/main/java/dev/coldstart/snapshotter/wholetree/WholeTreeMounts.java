@@ -69,9 +69,11 @@ public final class WholeTreeMounts implements LayerMounts {
         try {
             return LibraryLoader.create(LibFuse.class).failImmediately().load(LIBRARY);
         } catch (LinkageError e) {
+            // Behind its first line are all the directories that were looked through.
+            String why = String.valueOf(e.getMessage()).lines().findFirst().orElse("");
             throw new IOException(
                     LIBRARY + " cannot be loaded, which serving layers whole over FUSE needs; install libfuse2"
-                            + " (libfuse2t64 from Debian 13 and Ubuntu 24.04 on): " + e.getMessage(),
+                            + " (libfuse2t64 from Debian 13 and Ubuntu 24.04 on): " + why,
                     e);
         }
     }

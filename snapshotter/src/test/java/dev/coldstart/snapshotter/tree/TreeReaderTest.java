@@ -5,6 +5,7 @@ import static org.assertj.core.api.Assertions.assertThatThrownBy;
 
 import com.code_intelligence.jazzer.junit.FuzzTest;
 import java.io.IOException;
+import java.io.UncheckedIOException;
 import java.lang.foreign.MemorySegment;
 import java.nio.ByteBuffer;
 import java.nio.ByteOrder;
@@ -31,6 +32,7 @@ final class TreeReaderTest {
     private static final List<String> PATHS =
             List.of("a", "b", "c", "d/a", "d/b", "d/e/a", "d/e/b", "\u00ff\u0080", "!");
     private static final int MUTANTS = 3000;
+    private static final byte[] SOUND = small();
 
     @TempDir
     Path directory;
@@ -89,7 +91,7 @@ final class TreeReaderTest {
         assertThatThrownBy(() -> TreeReader.open(file))
                 .isInstanceOf(TreeException.class)
                 .hasMessageContaining(file.toString());
-        byte[] image = small();
+        byte[] image = SOUND.clone();
         image[TreeWriter.SUPER_OFFSET + 48] ^= 1;
         assertThatThrownBy(() -> TreeReader.of(image))
                 .isInstanceOf(TreeException.class)
@@ -97,12 +99,11 @@ final class TreeReaderTest {
     }
 
     @Test
-    void mutatedTreesAreRefusedOrRead() throws Exception {
-        byte[] sound = small();
+    void mutatedTreesAreRefusedOrRead() {
         int refused = 0;
         for (int seed = 0; seed < MUTANTS; seed++) {
             Random random = new Random(seed);
-            byte[] mutant = sound.clone();
+            byte[] mutant = SOUND.clone();
             for (int i = random.nextInt(4); i >= 0; i--) {
                 byte[] bytes = new byte[1 + random.nextInt(8)];
                 random.nextBytes(bytes);
@@ -119,8 +120,8 @@ final class TreeReaderTest {
 
     /** Each five bytes are a place in a sound tree, and what is put there. */
     @FuzzTest(maxDuration = "2m")
-    void aDamagedTreeIsRefusedOrRead(byte[] damage) throws Exception {
-        byte[] image = small();
+    void aDamagedTreeIsRefusedOrRead(byte[] damage) {
+        byte[] image = SOUND.clone();
         ByteBuffer edits = ByteBuffer.wrap(damage);
         while (edits.remaining() >= 5) {
             image[Integer.remainderUnsigned(edits.getInt(), image.length)] = edits.get();
@@ -128,14 +129,23 @@ final class TreeReaderTest {
         readsWhole(image);
     }
 
-    private byte[] small() throws Exception {
-        Tree tree = new Tree();
-        Random random = new Random(12);
-        try (TreeSpool spool = new TreeSpool(directory)) {
-            for (int i = 0; i < 60; i++) {
-                put(random, tree, spool);
+    /** A sound tree of some sixty files. */
+    private static byte[] small() {
+        TreeReaderTest test = new TreeReaderTest();
+        try {
+            test.directory = Files.createTempDirectory("tree");
+            Tree tree = new Tree();
+            Random random = new Random(12);
+            try (TreeSpool spool = new TreeSpool(test.directory)) {
+                for (int i = 0; i < 60; i++) {
+                    test.put(random, tree, spool);
+                }
+                return test.write(tree, spool);
+            } finally {
+                Files.delete(test.directory);
             }
-            return write(tree, spool);
+        } catch (IOException e) {
+            throw new UncheckedIOException(e);
         }
     }
 
