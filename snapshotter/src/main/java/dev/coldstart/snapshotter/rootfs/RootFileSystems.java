@@ -37,8 +37,7 @@ public final class RootFileSystems {
                 parent = catalog.find(parent.parent())) {
             stack.add(parent);
         }
-        boolean redirected =
-                !tiers.isEmpty() && stack.stream().anyMatch(layer -> layer.layer() != null);
+        boolean redirected = !tiers.isEmpty() && stack.stream().anyMatch(layer -> layer.layer() != null);
         boolean writable = snapshot.kind() == Snapshot.Kind.ACTIVE;
         if (stack.isEmpty()) {
             return List.of(bind(directories.content(snapshot), writable ? "rw" : "ro"));

@@ -21,8 +21,13 @@ public final class Doctor {
     private final LayerMounts trees;
     private final Containerd containerd;
 
-    /** @param serving how root file systems are served, and why */
-    public Doctor(String serving, RemoteTier remote, MetadataStore metadata, TreeMounts trees, Containerd containerd) {
+    /**
+     * Looks at these.
+     *
+     * @param serving how root file systems are served, and why
+     * @param outlived whether the next process can go on where this one ends
+     */
+    public Doctor(String serving, boolean outlived, MetadataStore metadata, LayerMounts trees, Containerd containerd) {
         this.serving = serving;
         this.outlived = outlived;
         this.metadata = metadata;

@@ -273,7 +273,6 @@ final class TreeFileSystem {
         long handle = -handles.incrementAndGet();
         objects.put(handle, new OpenObject(row, object));
         info.putLongLong(handleOffset, handle);
-        fetcher.opened(layer, row, object);
         return 0;
     }
 
@@ -309,7 +308,7 @@ final class TreeFileSystem {
         try (Arena arena = Arena.ofConfined()) {
             CallState state = new CallState(arena);
             if (!SpanFetcher.isHere(layer, open.row(), open.object(), offset, length)) {
-                fetcher.read(layer, open.row(), open.object(), state, into, length, offset);
+                fetcher.read(layer, open.row(), open.object(), state, into, length, offset, fetcher.deadline());
                 return (int) length;
             }
             long n = open.object().read(state, into, length, offset);

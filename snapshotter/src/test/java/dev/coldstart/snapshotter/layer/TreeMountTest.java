@@ -5,6 +5,7 @@ import static org.junit.jupiter.api.Assumptions.assumeTrue;
 
 import dev.coldstart.snapshotter.fetch.BlobSource;
 import dev.coldstart.snapshotter.fetch.KnownLayers;
+import dev.coldstart.snapshotter.fetch.LayerOrdinals;
 import dev.coldstart.snapshotter.fetch.SpanFetcher;
 import dev.coldstart.snapshotter.object.ObjectStore;
 import dev.coldstart.snapshotter.rootfs.LayerMounts;
@@ -27,6 +28,7 @@ import java.util.List;
 import java.util.Map;
 import java.util.Objects;
 import java.util.Random;
+import java.util.Set;
 import java.util.TreeMap;
 import java.util.TreeSet;
 import java.util.stream.Stream;
@@ -57,7 +59,8 @@ final class TreeMountTest {
     private @Nullable ObjectStore store;
     private @Nullable SpanFetcher fetcher;
     private @Nullable LayerMounts whole;
-    private final KnownLayers known = new KnownLayers();
+    private LayerOrdinals ordinals;
+    private KnownLayers known;
 
     private static final List<String> IMPLIED = List.of("", "dev", "names");
 
@@ -67,6 +70,8 @@ final class TreeMountTest {
     void open() throws Exception {
         ObjectStore objects = ObjectStore.open(directory.resolve("store"));
         store = objects;
+        ordinals = LayerOrdinals.open(directory.resolve("layers"));
+        known = new KnownLayers(ordinals);
         if (way == Way.WHOLE) {
             requireRoot();
             assumeTrue(Libfuse.isInstalled(), Libfuse.NEEDED);
@@ -86,6 +91,7 @@ final class TreeMountTest {
             fetcher.close();
         }
         Objects.requireNonNull(store).close();
+        ordinals.close();
     }
 
     private void unmount() throws Exception {
@@ -94,7 +100,7 @@ final class TreeMountTest {
         }
         mounts.clear();
         if (whole != null) {
-            whole.unmountAll();
+            whole.retain(Set.of());
         }
     }
 

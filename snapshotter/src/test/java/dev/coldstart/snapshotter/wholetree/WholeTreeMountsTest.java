@@ -7,6 +7,7 @@ import static org.junit.jupiter.api.Assumptions.assumeTrue;
 import dev.coldstart.linux.FuseDevice;
 import dev.coldstart.linux.MountTable;
 import dev.coldstart.snapshotter.fetch.KnownLayers;
+import dev.coldstart.snapshotter.fetch.LayerOrdinals;
 import dev.coldstart.snapshotter.fetch.SpanFetcher;
 import dev.coldstart.snapshotter.fetch.TestLayer;
 import dev.coldstart.snapshotter.layer.LayerIndexer;
@@ -21,6 +22,7 @@ import java.util.ArrayList;
 import java.util.Arrays;
 import java.util.List;
 import java.util.Map;
+import java.util.Set;
 import java.util.concurrent.Executors;
 import java.util.concurrent.Future;
 import java.util.concurrent.atomic.AtomicBoolean;
@@ -34,7 +36,8 @@ class WholeTreeMountsTest {
     Path directory;
 
     private final AtomicBoolean reachable = new AtomicBoolean(true);
-    private final KnownLayers known = new KnownLayers();
+    private LayerOrdinals ordinals;
+    private KnownLayers known;
     private TestLayer data;
     private ObjectStore store;
     private SpanFetcher fetcher;
@@ -47,6 +50,8 @@ class WholeTreeMountsTest {
         assumeTrue(Libfuse.isInstalled(), Libfuse.NEEDED);
         data = TestLayer.generate(6);
         store = ObjectStore.open(directory.resolve("store"));
+        ordinals = LayerOrdinals.open(directory.resolve("layers"));
+        known = new KnownLayers(ordinals);
         fetcher = new SpanFetcher(
                 (layer, from, to) -> {
                     if (!reachable.get()) {
@@ -77,9 +82,10 @@ class WholeTreeMountsTest {
     @AfterEach
     void close() throws Exception {
         if (mounts != null) {
-            mounts.unmountAll();
+            mounts.retain(Set.of());
             fetcher.close();
             store.close();
+            ordinals.close();
         }
         assertThat(MountTable.read()).noneMatch(entry -> entry.mountPoint().startsWith(directory.toString()));
     }
