@@ -32,6 +32,7 @@ public final class Errno {
     public static final int ENOTCONN = 107;
     public static final int ETIMEDOUT = 110;
     public static final int ESTALE = 116;
+    public static final int EDQUOT = 122;
 
     private Errno() {}
 
@@ -68,6 +69,7 @@ public final class Errno {
             case ENOTCONN -> "Not connected (ENOTCONN)";
             case ETIMEDOUT -> "Timed out (ETIMEDOUT)";
             case ESTALE -> "Stale file handle (ESTALE)";
+            case EDQUOT -> "Disk quota exceeded (EDQUOT)";
             default -> "errno " + errno;
         };
     }

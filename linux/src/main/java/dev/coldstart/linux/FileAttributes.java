@@ -12,7 +12,7 @@ import java.nio.file.Path;
 import java.time.Instant;
 
 /**
- * Owner, permissions and time of a file, set without opening it (as Java does, and a device such as overlayfs's whiteout
+ * Owner, permissions and time of a file, and the room it takes, set and read without opening it (as Java does, and a device such as overlayfs's whiteout
  * cannot be opened) and without following a symbolic link.
  */
 public final class FileAttributes {
@@ -30,7 +30,35 @@ public final class FileAttributes {
     private static final MethodHandle UTIMENSAT =
             Native.libc("utimensat", FunctionDescriptor.of(JAVA_INT, JAVA_INT, ADDRESS, ADDRESS, JAVA_INT));
 
+    /** struct statx of include/uapi/linux/stat.h. */
+    private static final int STATX_BYTES = 256;
+
+    private static final int STATX_BLOCKS = 0x400;
+    private static final int STX_BLOCKS = 48;
+
+    private static final MethodHandle STATX =
+            Native.libc("statx", FunctionDescriptor.of(JAVA_INT, JAVA_INT, ADDRESS, JAVA_INT, JAVA_INT, ADDRESS));
+
     private FileAttributes() {}
+
+    /** Bytes that the file system has allocated for a file, which holes make fewer than its length. */
+    public static long allocatedBytes(Path file) throws LinuxException {
+        try (Arena arena = Arena.ofConfined()) {
+            MemorySegment errno = Native.capture(arena);
+            MemorySegment status = arena.allocate(STATX_BYTES, 8);
+            int result;
+            try {
+                result = (int) STATX.invokeExact(
+                        errno, AT_FDCWD, PathBytes.of(arena, file), AT_SYMLINK_NOFOLLOW, STATX_BLOCKS, status);
+            } catch (Throwable thrown) {
+                throw Native.unexpected(thrown);
+            }
+            if (result != 0) {
+                throw new LinuxException("look at " + file, Native.errno(errno));
+            }
+            return 512 * status.get(JAVA_LONG, STX_BLOCKS);
+        }
+    }
 
     /**
      * Sets a file's owner, and then its permissions, because a change of owner clears the set-id bits.

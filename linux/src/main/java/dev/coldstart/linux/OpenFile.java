@@ -22,6 +22,8 @@ public final class OpenFile implements AutoCloseable {
     private static final int O_CLOEXEC = 02000000;
     private static final int O_TMPFILE = 020000000 | 0200000;
     private static final int AT_SYMLINK_FOLLOW = 0x400;
+    /** include/uapi/linux/falloc.h: FALLOC_FL_KEEP_SIZE and FALLOC_FL_PUNCH_HOLE, which must go together. */
+    private static final int PUNCH_HOLE = 1 | 2;
 
     private static final MethodHandle OPEN = Native.libc(
             "open",
@@ -46,6 +48,16 @@ public final class OpenFile implements AutoCloseable {
                     ValueLayout.JAVA_LONG));
     private static final MethodHandle FTRUNCATE = Native.libc(
             "ftruncate", FunctionDescriptor.of(ValueLayout.JAVA_INT, ValueLayout.JAVA_INT, ValueLayout.JAVA_LONG));
+    private static final MethodHandle FALLOCATE = Native.libc(
+            "fallocate",
+            FunctionDescriptor.of(
+                    ValueLayout.JAVA_INT,
+                    ValueLayout.JAVA_INT,
+                    ValueLayout.JAVA_INT,
+                    ValueLayout.JAVA_LONG,
+                    ValueLayout.JAVA_LONG));
+    private static final MethodHandle FSYNC =
+            Native.libc("fsync", FunctionDescriptor.of(ValueLayout.JAVA_INT, ValueLayout.JAVA_INT));
     private static final MethodHandle LINKAT = Native.libc(
             "linkat",
             FunctionDescriptor.of(
@@ -77,6 +89,11 @@ public final class OpenFile implements AutoCloseable {
     /** Opens a file for reading and writing, and creates it (mode 0600 less umask) if it is not there. */
     public static OpenFile forWriting(Path path) throws LinuxException {
         return open(path, O_RDWR | O_CREAT, 0600);
+    }
+
+    /** Opens an existing file for reading and writing. */
+    public static OpenFile forUpdate(Path path) throws LinuxException {
+        return open(path, O_RDWR, 0);
     }
 
     /** Creates a file that must not be there yet, for reading and writing. */
@@ -163,6 +180,33 @@ public final class OpenFile implements AutoCloseable {
         try {
             if ((int) FTRUNCATE.invokeExact(state.capture(), fd, length) != 0) {
                 throw new LinuxException("truncate " + name + " to " + length, state.errno());
+            }
+        } catch (LinuxException e) {
+            throw e;
+        } catch (Throwable t) {
+            throw Native.unexpected(t);
+        }
+    }
+
+    /** Gives the blocks of a range back to the file system; the range then reads as zeros, and the length stays. */
+    public void punchHole(CallState state, long offset, long length) throws LinuxException {
+        try {
+            if ((int) FALLOCATE.invokeExact(state.capture(), fd, PUNCH_HOLE, offset, length) != 0) {
+                throw new LinuxException(
+                        "punch a hole of " + length + " bytes at " + offset + " into " + name, state.errno());
+            }
+        } catch (LinuxException e) {
+            throw e;
+        } catch (Throwable t) {
+            throw Native.unexpected(t);
+        }
+    }
+
+    /** Brings the file's bytes and attributes to its device (fsync(2)). */
+    public void sync(CallState state) throws LinuxException {
+        try {
+            if ((int) FSYNC.invokeExact(state.capture(), fd) != 0) {
+                throw new LinuxException("fsync " + name, state.errno());
             }
         } catch (LinuxException e) {
             throw e;

@@ -1,5 +1,7 @@
 package dev.coldstart.snapshotter;
 
+import dev.coldstart.snapshotter.object.Size;
+import dev.coldstart.snapshotter.object.StoreSettings;
 import dev.coldstart.snapshotter.registry.RegistryClient;
 import java.io.IOException;
 import java.net.InetAddress;
@@ -17,8 +19,8 @@ import org.tomlj.TomlParseResult;
 import org.tomlj.TomlTable;
 
 /**
- * What this program reads of {@code /etc/coldstart/config.toml}: the sections {@code [snapshotter]} and {@code
- * [registry."HOST"]}.
+ * What this program reads of {@code /etc/coldstart/config.toml}: the sections {@code [snapshotter]}, {@code
+ * [store]} and {@code [registry."HOST"]}.
  *
  * @param root what survives a reboot
  * @param state sockets and mounts
@@ -26,6 +28,7 @@ import org.tomlj.TomlTable;
  * @param ioTimeout how long a container's read waits for its bytes before it gets an error
  * @param nodeName under which the planner knows this node
  * @param serve how root file systems are served
+ * @param store bounds of the object store
  * @param registries that the file names, by HOST[:PORT]
  */
 public record Configuration(
@@ -35,6 +38,7 @@ public record Configuration(
         Duration ioTimeout,
         String nodeName,
         Serve serve,
+        StoreSettings store,
         Map<String, Registry> registries) {
     /** How root file systems are served. */
     public enum Serve {
@@ -55,7 +59,7 @@ public record Configuration(
     public record Registry(boolean plainHttp, @Nullable Path caFile) {}
 
     private static final Duration IO_TIMEOUT = Duration.ofSeconds(30);
-    private static final Set<String> SECTIONS = Set.of("snapshotter", "registry", "shim", "planner");
+    private static final Set<String> SECTIONS = Set.of("snapshotter", "store", "registry", "shim", "planner");
 
     public Configuration {
         registries = Map.copyOf(registries);
@@ -107,6 +111,7 @@ public record Configuration(
                 ioTimeout,
                 node.isEmpty() ? hostName() : node,
                 serve(values.getOrDefault("serve", ""), file),
+                store(toml.getTable("store"), file),
                 registries(toml.getTable("registry"), file));
     }
 
@@ -118,6 +123,55 @@ public record Configuration(
             default ->
                 throw new IOException("key snapshotter.serve in " + file + " must be \"auto\", \"trees\" or \"fuse\"");
         };
+    }
+
+    private static StoreSettings store(@Nullable TomlTable table, Path file) throws IOException {
+        StoreSettings settings = StoreSettings.DEFAULTS;
+        Size diskMax = settings.diskMax();
+        Size freeMin = settings.freeMin();
+        long ramMax = settings.ramMax();
+        StoreSettings.Verify verify = settings.verify();
+        long scrubDays = settings.scrubDays();
+        if (table == null) {
+            return settings;
+        }
+        for (String key : table.keySet()) {
+            String name = "store." + key;
+            switch (key) {
+                case "disk_max" -> diskMax = size(table, key, name, file);
+                case "free_min" -> freeMin = size(table, key, name, file);
+                case "ram_max" -> {
+                    Size size = size(table, key, name, file);
+                    if (size.unit() == Size.Unit.PERCENT) {
+                        throw new IOException("key " + name + " in " + file + " must be a size in bytes, not a share");
+                    }
+                    ramMax = size.of(0);
+                }
+                case "verify" ->
+                    verify = switch (string(table, key, name, file)) {
+                        case "once" -> StoreSettings.Verify.ONCE;
+                        case "always" -> StoreSettings.Verify.ALWAYS;
+                        default ->
+                            throw new IOException("key " + name + " in " + file + " must be \"once\" or \"always\"");
+                    };
+                case "scrub_days" -> {
+                    if (!(table.get(List.of(key)) instanceof Long days) || days < 0 || days > 3650) {
+                        throw new IOException("key " + name + " in " + file + " must be a whole number, 0 to 3650");
+                    }
+                    scrubDays = days;
+                }
+                default -> throw unknown(name, file);
+            }
+        }
+        return new StoreSettings(diskMax, freeMin, ramMax, verify, (int) scrubDays);
+    }
+
+    private static Size size(TomlTable table, String key, String name, Path file) throws IOException {
+        try {
+            return Size.parse(string(table, key, name, file));
+        } catch (IllegalArgumentException e) {
+            throw new IOException("key " + name + " in " + file + ": " + e.getMessage(), e);
+        }
     }
 
     private static Map<String, Registry> registries(@Nullable TomlTable table, Path file) throws IOException {

@@ -4,6 +4,7 @@ import dev.coldstart.linux.ServiceManager;
 import dev.coldstart.snapshotter.content.Containerd;
 import dev.coldstart.snapshotter.content.LayerResolver;
 import dev.coldstart.snapshotter.fetch.KnownLayers;
+import dev.coldstart.snapshotter.fetch.LayerObjects;
 import dev.coldstart.snapshotter.fetch.LayerOrdinals;
 import dev.coldstart.snapshotter.fetch.RegistrySource;
 import dev.coldstart.snapshotter.fetch.SpanFetcher;
@@ -12,15 +13,20 @@ import dev.coldstart.snapshotter.layer.Digest;
 import dev.coldstart.snapshotter.metadata.LayerSource;
 import dev.coldstart.snapshotter.metadata.MetadataStore;
 import dev.coldstart.snapshotter.object.ObjectStore;
+import dev.coldstart.snapshotter.object.Pins;
+import dev.coldstart.snapshotter.object.RamTier;
+import dev.coldstart.snapshotter.object.StoreSettings;
 import dev.coldstart.snapshotter.registry.Credentials;
 import dev.coldstart.snapshotter.registry.RegistryClient;
 import dev.coldstart.snapshotter.registry.Trust;
 import dev.coldstart.snapshotter.rootfs.Directories;
 import dev.coldstart.snapshotter.rootfs.KernelSupport;
 import dev.coldstart.snapshotter.rootfs.LayerMounts;
+import dev.coldstart.snapshotter.rootfs.LayerRetention;
 import dev.coldstart.snapshotter.rootfs.MappedLayers;
 import dev.coldstart.snapshotter.rootfs.RemoteLayers;
 import dev.coldstart.snapshotter.rootfs.RootFileSystems;
+import dev.coldstart.snapshotter.rootfs.Staging;
 import dev.coldstart.snapshotter.rootfs.TreeMounts;
 import dev.coldstart.snapshotter.service.AdminService;
 import dev.coldstart.snapshotter.service.Doctor;
@@ -37,6 +43,7 @@ import java.nio.file.Path;
 import java.nio.file.StandardOpenOption;
 import java.nio.file.attribute.PosixFilePermissions;
 import java.util.ArrayDeque;
+import java.util.ArrayList;
 import java.util.Collection;
 import java.util.Deque;
 import java.util.HashSet;
@@ -88,7 +95,7 @@ public final class Snapshotter implements AutoCloseable {
         Directories.requireOverlayUpper(root.resolve("probe"));
         String whole = wholeTreesBecause(configuration.serve(), scratch);
 
-        ObjectStore objects = own(ObjectStore.open(root));
+        ObjectStore objects = own(ObjectStore.open(root, configuration.store()));
         MetadataStore metadata = own(MetadataStore.open(root.resolve("meta").resolve("snapshots.log")));
         Directories directories = new Directories(root.resolve("fs"), state.resolve("l"));
         directories.recover(metadata.catalog());
@@ -124,10 +131,15 @@ public final class Snapshotter implements AutoCloseable {
         RemoteLayers layers =
                 new RemoteLayers(metadata, containerd, resolver, source, objects, known, trees, root.resolve("index"));
         layers.recover();
+        Pins pins = Pins.open(root.resolve("meta").resolve("pins"));
+        LayerRetention retention = new LayerRetention(metadata, known, trees, root.resolve("index"), pins);
+        objects.watch(retention, new LayerObjects(known, fetcher));
+        RamTier ram = RamTier.open(state.resolve("ram"), configuration.store().ramMax(), retention);
+        new Staging(pins, retention, objects, ram).start();
         List<Path> tiers = List.of();
         if (whole == null) {
             RemoteTier remote = own(RemoteTier.start(known, objects, fetcher, state.resolve("remote"), manager));
-            tiers = List.of(objects.directory(), remote.mountPoint());
+            tiers = tiers(configuration, ram, objects, remote);
         }
         RootFileSystems rootfs = new RootFileSystems(directories, trees, mapped, tiers);
 
@@ -146,10 +158,11 @@ public final class Snapshotter implements AutoCloseable {
                                 layers,
                                 stored,
                                 new Doctor(serving, outlived, metadata, trees, containerd)),
-                        new NodeAgentService(configuration.nodeName(), root, known, objects, stored))));
+                        new NodeAgentService(
+                                configuration.nodeName(), known, objects, ram == null ? 0 : ram.bytes(), stored))));
         own(UnixServer.start(
                 state.resolve("snapshotter.sock"),
-                List.of(new SnapshotsService(metadata, directories, mapped, rootfs, layers))));
+                List.of(new SnapshotsService(metadata, directories, mapped, rootfs, layers, retention, objects))));
         manager.ready();
     }
 
@@ -169,6 +182,20 @@ public final class Snapshotter implements AutoCloseable {
             }
         }
         return why;
+    }
+
+    /** The nearest first. */
+    private static List<Path> tiers(
+            Configuration configuration, @Nullable RamTier ram, ObjectStore objects, RemoteTier remote) {
+        List<Path> tiers = new ArrayList<>();
+        if (ram != null) {
+            tiers.add(ram.directory());
+        }
+        if (configuration.store().verify() == StoreSettings.Verify.ONCE) {
+            tiers.add(objects.directory());
+        }
+        tiers.add(remote.mountPoint());
+        return tiers;
     }
 
     private static Set<String> hosts(Configuration configuration, MetadataStore metadata) {

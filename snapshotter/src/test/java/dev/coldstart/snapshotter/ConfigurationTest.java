@@ -3,8 +3,12 @@ package dev.coldstart.snapshotter;
 import static org.assertj.core.api.Assertions.assertThat;
 import static org.assertj.core.api.Assertions.assertThatThrownBy;
 
+import dev.coldstart.snapshotter.object.StoreSettings;
+import java.io.IOException;
 import java.nio.file.Path;
 import org.junit.jupiter.api.Test;
+import org.junit.jupiter.params.ParameterizedTest;
+import org.junit.jupiter.params.provider.ValueSource;
 
 class ConfigurationTest {
     private static final Path FILE = Path.of("/etc/coldstart/config.toml");
@@ -45,5 +49,52 @@ class ConfigurationTest {
                 .hasMessageContaining("snapshotter.serve")
                 .hasMessageContaining("\"fuse\"");
         assertThatThrownBy(() -> Configuration.parse(FILE, "[snapshotter")).hasMessageContaining("is not valid TOML");
+    }
+
+    @Test
+    void boundsOfTheStoreAreSizesOrShares() throws Exception {
+        assertThat(Configuration.parse(FILE, "").store()).isEqualTo(StoreSettings.DEFAULTS);
+        StoreSettings store = Configuration.parse(FILE, """
+                        [store]
+                        disk_max = "80 GiB"
+                        free_min = "0"
+                        ram_max = "512MiB"
+                        verify = "always"
+                        scrub_days = 0
+                        """).store();
+        assertThat(store.diskMax().of(1)).isEqualTo(80L << 30);
+        assertThat(store.freeMin().of(1000)).isZero();
+        assertThat(store.ramMax()).isEqualTo(512 << 20);
+        assertThat(store.verify()).isEqualTo(StoreSettings.Verify.ALWAYS);
+        assertThat(store.scrubDays()).isZero();
+        assertThat(Configuration.parse(FILE, "[store]\ndisk_max = \"25%\"")
+                        .store()
+                        .diskMax()
+                        .of(1000))
+                .isEqualTo(250);
+    }
+
+    @ParameterizedTest
+    @ValueSource(
+            strings = {
+                "disk_max = \"80\"",
+                "disk_max = \"80 GB\"",
+                "disk_max = \"1.5 GiB\"",
+                "disk_max = \"-1 GiB\"",
+                "disk_max = \"80  GiB\"",
+                "disk_max = \"101%\"",
+                "disk_max = \"99999999999 TiB\"",
+                "disk_max = 80",
+                "ram_max = \"10%\"",
+                "verify = \"never\"",
+                "scrub_days = -1",
+                "scrub_days = \"7\"",
+                "cap = \"1 GiB\""
+            })
+    void whatIsNotABoundIsRefusedWithItsKey(String line) {
+        assertThatThrownBy(() -> Configuration.parse(FILE, "[store]\n" + line))
+                .isInstanceOf(IOException.class)
+                .hasMessageContaining("key store." + line.substring(0, line.indexOf(' ')))
+                .hasMessageContaining("/etc/coldstart/config.toml");
     }
 }

@@ -31,6 +31,7 @@ import dev.coldstart.proto.v1.VersionRequest;
 import dev.coldstart.snapshotter.fetch.FaultyRegistry;
 import dev.coldstart.snapshotter.fetch.TestLayer;
 import dev.coldstart.snapshotter.wholetree.Libfuse;
+import dev.coldstart.snapshotter.object.StoreSettings;
 import io.grpc.ManagedChannel;
 import io.grpc.Status;
 import io.grpc.StatusRuntimeException;
@@ -63,6 +64,7 @@ class SnapshotterTest {
 
     private Configuration.Serve serve = Configuration.Serve.AUTO;
     private final List<Path> mounted = new ArrayList<>();
+    private StoreSettings store = StoreSettings.DEFAULTS;
     private @Nullable Snapshotter snapshotter;
     private @Nullable EventLoopGroup loop;
     private final List<ManagedChannel> channels = new ArrayList<>();
@@ -87,6 +89,7 @@ class SnapshotterTest {
                         Duration.ofSeconds(20),
                         "node-1",
                         serve,
+                        store,
                         Map.of()),
                 "test",
                 dir.resolve("no-config.json"),

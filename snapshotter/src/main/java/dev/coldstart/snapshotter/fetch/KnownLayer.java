@@ -1,6 +1,7 @@
 package dev.coldstart.snapshotter.fetch;
 
 import dev.coldstart.snapshotter.layer.LayerIndex;
+import dev.coldstart.snapshotter.object.ObjectStore;
 import java.util.BitSet;
 
 /** A layer whose index is open, under the number by which the remote tier names it; lives as long as the process. */
@@ -11,12 +12,14 @@ public final class KnownLayer {
     /** Spans of which every object is known to be here; guarded by itself. */
     private final BitSet held;
 
+    private long heldSince;
+
     private final ReadAhead readAhead = new ReadAhead();
 
     KnownLayer(int ordinal, LayerIndex index) {
         this.ordinal = ordinal;
         this.index = index;
-        this.cut = Long.parseUnsignedLong(index.layer().hex().substring(0, 16), 16);
+        this.cut = ObjectStore.cut(index.layer());
         this.held = new BitSet(index.spanCount());
     }
 
@@ -53,14 +56,20 @@ public final class KnownLayer {
         return readAhead;
     }
 
-    boolean isHeld(int span) {
+    /** @param evictions of the store: what was held before some may be gone */
+    boolean isHeld(int span, long evictions) {
         synchronized (held) {
-            return held.get(span);
+            return heldSince == evictions && held.get(span);
         }
     }
 
-    void markHeld(int span) {
+    /** @param evictions of the store before the span's objects were found to be there */
+    void markHeld(int span, long evictions) {
         synchronized (held) {
+            if (heldSince != evictions) {
+                held.clear();
+                heldSince = evictions;
+            }
             held.set(span);
         }
     }

@@ -6,6 +6,7 @@ import dev.coldstart.snapshotter.layer.LayerIndex;
 import dev.coldstart.snapshotter.layer.ObjectName;
 import dev.coldstart.snapshotter.object.ObjectStore;
 import dev.coldstart.snapshotter.object.PartialObject;
+import dev.coldstart.snapshotter.object.Source;
 import dev.coldstart.snapshotter.registry.RegistryException;
 import java.io.EOFException;
 import java.io.IOException;
@@ -126,6 +127,7 @@ public final class SpanFetcher implements AutoCloseable {
             long offset,
             long deadline)
             throws IOException {
+        object.verify(state);
         LayerIndex index = layer.index();
         long start = index.objectOffset(row);
         int base = index.spanAt(start);
@@ -176,8 +178,12 @@ public final class SpanFetcher implements AutoCloseable {
             long deadline)
             throws IOException {
         while (true) {
+            long evictions = object.evictions();
             if (object.has(piece)) {
-                long n = object.read(state, part, part.byteSize(), objectOffset);
+                long n = object.read(state, part, part.byteSize(), objectOffset, evictions);
+                if (n == PartialObject.MISSING) {
+                    continue;
+                }
                 if (n != part.byteSize()) {
                     throw new IOException("cannot read an object on disk: "
                             + (n < 0 ? dev.coldstart.linux.Errno.describe((int) -n) : "it is too short"));
@@ -324,7 +330,8 @@ public final class SpanFetcher implements AutoCloseable {
     }
 
     private boolean isHeld(KnownLayer layer, int span) {
-        if (layer.isHeld(span)) {
+        long evictions = store.evictions();
+        if (layer.isHeld(span, evictions)) {
             return true;
         }
         LayerIndex index = layer.index();
@@ -341,8 +348,35 @@ public final class SpanFetcher implements AutoCloseable {
                 return false;
             }
         }
-        layer.markHeld(span);
+        layer.markHeld(span, evictions);
         return true;
+    }
+
+    /**
+     * Fetches all bytes of an object, whether they are here or not, and keeps none.
+     *
+     * @throws IOException if they cannot be had; the sink gets verified bytes only
+     */
+    public void fetch(KnownLayer layer, int row, Source.Sink sink) throws IOException {
+        LayerIndex index = layer.index();
+        long offset = index.objectOffset(row);
+        long end = offset + index.objectSize(row);
+        int[] next = {layer.firstSpan(row)};
+        int last = layer.lastSpan(row);
+        for (int attempt = 1; next[0] <= last; attempt++) {
+            try {
+                stream(layer, next[0], last, (span, bytes, state) -> {
+                    long from = Math.max(offset, index.spanStart(span));
+                    long to = Math.min(end, index.spanEnd(span));
+                    sink.write(bytes.asSlice(from - index.spanStart(span), to - from), from - offset);
+                    next[0] = span + 1;
+                });
+            } catch (IOException e) {
+                if (attempt >= ATTEMPTS) {
+                    throw e;
+                }
+            }
+        }
     }
 
     private void fetch(KnownLayer layer, int start, List<Flight> run) {
@@ -352,7 +386,10 @@ public final class SpanFetcher implements AutoCloseable {
             for (int attempt = 0; attempt < ATTEMPTS && done < run.size(); attempt++) {
                 int[] landed = {done};
                 try {
-                    stream(layer, start, run, landed);
+                    stream(layer, start + done, start + run.size() - 1, (span, bytes, state) -> {
+                        land(layer, span, run.get(span - start), bytes, state);
+                        landed[0]++;
+                    });
                 } catch (RegistryException e) {
                     last = e;
                     if (e.reason() != RegistryException.Reason.MALFORMED) {
@@ -387,11 +424,15 @@ public final class SpanFetcher implements AutoCloseable {
         }
     }
 
-    /** One request for the spans of a run that have not landed yet. */
-    private void stream(KnownLayer layer, int start, List<Flight> run, int[] landed) throws IOException {
+    /** What is done with a span's verified bytes. */
+    @FunctionalInterface
+    private interface Landing {
+        void land(int span, MemorySegment bytes, CallState state) throws IOException;
+    }
+
+    /** One request for some spans, which land one after the other. */
+    private void stream(KnownLayer layer, int first, int last, Landing landing) throws IOException {
         LayerIndex index = layer.index();
-        int first = start + landed[0];
-        int last = start + run.size() - 1;
         long position = index.spanBlobStart(first);
         try (SpanBuffers.Lease lease = buffers.take();
                 InputStream in = source.open(index.layer(), position, index.spanBlobEnd(last))) {
@@ -420,8 +461,7 @@ public final class SpanFetcher implements AutoCloseable {
                 carried = size > 0 ? compressed.get(size - 1) & 0xff : carried;
                 lease.inflater().finish(arrived.limit(size), bytes);
                 bytes.flip();
-                land(layer, span, run.get(span - start), MemorySegment.ofBuffer(bytes), lease.state());
-                landed[0]++;
+                landing.land(span, MemorySegment.ofBuffer(bytes), lease.state());
             }
         } catch (LayerException e) {
             throw new IOException("the registry sent wrong bytes: " + e.getMessage(), e);
@@ -431,6 +471,7 @@ public final class SpanFetcher implements AutoCloseable {
     /** Puts what the span holds where it belongs: first into objects that somebody has open, then into all others. */
     private void land(KnownLayer layer, int span, Flight flight, MemorySegment bytes, CallState state)
             throws IOException {
+        long evictions = store.evictions();
         boolean kept = distribute(layer, span, bytes, state, true);
         if (!kept) {
             flight.bytes = bytes.toArray(java.lang.foreign.ValueLayout.JAVA_BYTE);
@@ -439,7 +480,7 @@ public final class SpanFetcher implements AutoCloseable {
         if (kept) {
             kept = distribute(layer, span, bytes, state, false);
             if (kept) {
-                layer.markHeld(span);
+                layer.markHeld(span, evictions);
             } else {
                 flight.bytes = bytes.toArray(java.lang.foreign.ValueLayout.JAVA_BYTE);
             }

@@ -437,7 +437,11 @@ public final class RemoteTier implements AutoCloseable {
                 ok(0);
                 return;
             }
-            if (!SpanFetcher.isHere(layer, file.row(), file.object(), offset, length)) {
+            long evictions = file.object().evictions();
+            long n = SpanFetcher.isHere(layer, file.row(), file.object(), offset, length)
+                    ? file.object().read(state, reply.payload(), length, offset, evictions)
+                    : PartialObject.MISSING;
+            if (n == PartialObject.MISSING) {
                 long unique = request.get(LONG, IN_UNIQUE);
                 int pid = request.get(INT, IN_PID);
                 long deadline = fetcher.deadline();
@@ -449,7 +453,6 @@ public final class RemoteTier implements AutoCloseable {
                 }
                 return;
             }
-            long n = file.object().read(state, reply.payload(), length, offset);
             boolean partial = !file.object().complete();
             file.release();
             if (n != length) {

@@ -2,35 +2,40 @@ package dev.coldstart.snapshotter.object;
 
 import dev.coldstart.linux.CallState;
 import dev.coldstart.linux.Errno;
+import dev.coldstart.linux.FileAttributes;
 import dev.coldstart.linux.LinuxException;
 import dev.coldstart.linux.OpenFile;
+import dev.coldstart.snapshotter.layer.Digest;
 import dev.coldstart.snapshotter.layer.ObjectName;
 import dev.coldstart.snapshotter.layer.ObjectSink;
 import java.io.IOException;
+import java.io.InterruptedIOException;
 import java.lang.foreign.Arena;
 import java.lang.foreign.MemorySegment;
 import java.nio.ByteBuffer;
-import java.nio.channels.FileChannel;
 import java.nio.charset.StandardCharsets;
 import java.nio.file.DirectoryStream;
 import java.nio.file.Files;
 import java.nio.file.Path;
-import java.nio.file.StandardCopyOption;
-import java.nio.file.StandardOpenOption;
 import java.nio.file.attribute.FileTime;
+import java.util.ArrayList;
 import java.util.BitSet;
 import java.util.HexFormat;
 import java.util.List;
+import java.util.Set;
 import java.util.concurrent.ConcurrentHashMap;
 import java.util.concurrent.TimeUnit;
 import java.util.concurrent.atomic.AtomicBoolean;
+import java.util.concurrent.atomic.AtomicLong;
+import java.util.function.IntToLongFunction;
 import org.jspecify.annotations.Nullable;
 
 /**
  * The objects of one node on disk. A complete object gets its name only when all of its bytes are in the file, by link(2),
  * and never replaces another: equal bytes are kept once, and a mounted overlay goes on seeing the file it found. Nothing
- * is synced one by one; a mark on disk says up to when the whole file system was synced in this boot, and after a boot
- * that did not end with {@link #close} what is younger than the mark is dropped, because its bytes may be zeros.
+ * is synced one by one; a mark on disk says up to when the whole file system was synced in this boot. After a boot that
+ * did not end with {@link #close}, complete objects younger than the mark are dropped, because their bytes may be zeros,
+ * and of partial ones only the pieces are believed that were noted as synced.
  */
 public final class ObjectStore implements AutoCloseable {
     private static final System.Logger LOG = System.getLogger(ObjectStore.class.getName());
@@ -39,44 +44,93 @@ public final class ObjectStore implements AutoCloseable {
     /** Clocks of the file system tick coarsely. */
     private static final long CLOCK_SLACK_SECONDS = 5;
 
+    /** The name of an evicted file while it is deleted. */
+    private static final String GONE = ".gone";
+
     private final Path objects;
     private final Path partial;
     private final Path mark;
     private final String boot;
+    private final Disk disk;
+    private final StoreSettings settings;
+    private final Room room;
     private final ConcurrentHashMap<Key, PartialObject> open = new ConcurrentHashMap<>();
-    private final AtomicBoolean full = new AtomicBoolean();
+    /** Objects with pieces that were written since the last sync; each is retained. */
+    private final Set<PartialObject> unsynced = ConcurrentHashMap.newKeySet();
+
     private final AtomicBoolean dirty = new AtomicBoolean();
-    private final Thread syncer;
+    private final AtomicLong evictions = new AtomicLong();
+    private final List<Thread> threads = new ArrayList<>();
+    private volatile @Nullable Source source;
     private volatile boolean closed;
 
     /** Two layers may have the same object and cut it differently. */
     private record Key(ObjectName name, long cut) {}
 
-    private ObjectStore(Path root, String boot) {
+    private ObjectStore(Path root, StoreSettings settings, String boot, Disk disk, Room room) {
         this.objects = root.resolve("objects");
         this.partial = root.resolve("partial");
         this.mark = root.resolve("meta").resolve("synced");
+        this.settings = settings;
         this.boot = boot;
-        this.syncer = Thread.ofVirtual().name("object-sync").unstarted(this::syncNowAndThen);
+        this.disk = disk;
+        this.room = room;
     }
 
-    /** Opens the store under a directory, which has or gets {@code objects}, {@code partial} and {@code meta}. */
-    public static ObjectStore open(Path root) throws IOException {
-        return open(root, Files.readString(BOOT_ID).strip());
+    /**
+     * Opens the store under a directory, which has or gets {@code objects}, {@code partial} and {@code meta}. It lets
+     * nothing go until {@link #watch}.
+     */
+    public static ObjectStore open(Path root, StoreSettings settings) throws IOException {
+        Files.createDirectories(root);
+        String boot = Files.readString(BOOT_ID).strip();
+        return open(root, settings, boot, new Disk(), new Room(root, settings));
     }
 
-    static ObjectStore open(Path root, String boot) throws IOException {
-        ObjectStore store = new ObjectStore(root, boot);
+    static ObjectStore open(Path root, StoreSettings settings, String boot, Disk disk, Room room) throws IOException {
+        ObjectStore store = new ObjectStore(root, settings, boot, disk, room);
         Files.createDirectories(store.partial);
         Files.createDirectories(root.resolve("meta"));
         for (int i = 0; i < 256; i++) {
-            Files.createDirectories(store.objects.resolve(String.format("%02x", i)));
+            Files.createDirectories(store.prefix(i));
         }
         store.dropUnsynced();
         store.dropFinished();
-        store.writeMark(System.currentTimeMillis(), false);
-        store.syncer.start();
+        store.threads.add(Thread.ofVirtual().name("object-sync").start(store::syncNowAndThen));
         return store;
+    }
+
+    /**
+     * From now on the store stays within its bounds and looks after its bytes.
+     *
+     * @param from where bytes come from that turn out to be wrong on disk
+     */
+    public void watch(Retention retention, Source from) {
+        source = from;
+        threads.add(new Eviction(this, room, retention).start());
+        if (settings.scrubDays() > 0) {
+            threads.add(new Scrub(this, retention, settings.scrubDays()).start());
+        }
+    }
+
+    /** Says that pins may have gone, so that what found no room may find some. */
+    public void reconsider() {
+        room.reconsider();
+    }
+
+    /** Bytes that objects take on disk, as far as they are counted. */
+    public long usedBytes() {
+        return room.used();
+    }
+
+    /** Bytes that objects may take on disk. */
+    public long mostBytes() {
+        return room.most();
+    }
+
+    /** Changes whenever objects may have gone. */
+    public long evictions() {
+        return evictions.get();
     }
 
     /** The directory that is this tier's lower layer. */
@@ -107,14 +161,15 @@ public final class ObjectStore implements AutoCloseable {
      * @return false if there is no room
      */
     public boolean put(CallState state, ObjectName name, MemorySegment bytes) throws IOException {
-        Path path = path(name);
-        if (Files.exists(path)) {
+        if (contains(name)) {
             return true;
         }
-        try (OpenFile file = OpenFile.unnamed(partial, 0444)) {
-            file.write(state, bytes, 0);
-            var _ = file.link(state, path);
-            dirty.set(true);
+        if (!keeps()) {
+            return false;
+        }
+        try (OpenFile file = disk.unnamed(partial, 0444)) {
+            disk.write(state, file, bytes, 0);
+            name(state, file, name, bytes.byteSize());
             return true;
         } catch (LinuxException e) {
             return survive(e);
@@ -136,7 +191,17 @@ public final class ObjectStore implements AutoCloseable {
             result[0] = object;
             return object;
         });
+        finishLeftOver(result[0]);
         return result[0];
+    }
+
+    /** A crash may have come between the last piece and the name. */
+    private void finishLeftOver(PartialObject object) {
+        try (Arena arena = Arena.ofConfined()) {
+            object.finishSoon(new CallState(arena));
+        } catch (IOException e) {
+            warn("object {0} cannot be completed, it stays partial: {1}", object.name(), e);
+        }
     }
 
     /** Gives back what {@link #acquire} gave. */
@@ -176,6 +241,11 @@ public final class ObjectStore implements AutoCloseable {
         return size -> new SinkWriter();
     }
 
+    /** What {@link #acquire} takes as {@code cut} for the pieces of a layer. */
+    public static long cut(Digest layer) {
+        return Long.parseUnsignedLong(layer.hex().substring(0, 16), 16);
+    }
+
     Path path(ObjectName name) {
         return objects.resolve(name.path());
     }
@@ -188,22 +258,182 @@ public final class ObjectStore implements AutoCloseable {
         return partial;
     }
 
+    Path prefix(int i) {
+        return objects.resolve(HexFormat.of().toHexDigits((byte) i));
+    }
+
+    Disk disk() {
+        return disk;
+    }
+
+    boolean verifiesAlways() {
+        return settings.verify() == StoreSettings.Verify.ALWAYS;
+    }
+
+    /** Whether what is fetched is kept. */
+    boolean keeps() {
+        return room.isOpen();
+    }
+
+    void added(long bytes) {
+        room.added(bytes);
+    }
+
     void markDirty() {
         dirty.set(true);
     }
 
+    void warn(String message, Object... parameters) {
+        LOG.log(System.Logger.Level.WARNING, message, parameters);
+    }
+
+    /** Gives a whole file its name, unless an equal one has it. */
+    void name(CallState state, OpenFile file, ObjectName name, long size) throws LinuxException {
+        if (disk.link(state, file, path(name))) {
+            room.added(Room.allocated(size));
+            dirty.set(true);
+        }
+    }
+
+    void retain(PartialObject object) {
+        open.computeIfPresent(new Key(object.name(), object.cut()), (key, found) -> {
+            found.retain();
+            return found;
+        });
+    }
+
+    /** Notes that pieces were written; the caller has the object acquired. */
+    void unsynced(PartialObject object) {
+        dirty.set(true);
+        if (unsynced.add(object)) {
+            retain(object);
+        }
+    }
+
+    /** Ends what reads through an object when the store is closed. */
+    void read(MemorySegment bytes) throws InterruptedIOException {
+        if (closed) {
+            throw new InterruptedIOException("the store was closed");
+        }
+    }
+
     /** Returns false if there is no room: the caller goes on without keeping the bytes. Throws on for any other failure. */
     boolean survive(LinuxException e) throws LinuxException {
-        if (e.errno() != Errno.ENOSPC) {
+        if (e.errno() != Errno.ENOSPC && e.errno() != Errno.EDQUOT) {
             throw e;
         }
-        if (full.compareAndSet(false, true)) {
-            LOG.log(
-                    System.Logger.Level.WARNING,
-                    "no space left on {0}: images are served from the registry without being kept; free some space",
-                    objects);
-        }
+        room.refused();
         return false;
+    }
+
+    /** Removes a complete object; returns the bytes given back. */
+    long evict(ObjectName name) throws IOException {
+        return evictFile(path(name));
+    }
+
+    private long evictFile(Path path) throws IOException {
+        if (!Files.exists(path)) {
+            return 0;
+        }
+        long bytes = FileAttributes.allocatedBytes(path);
+        evictions.incrementAndGet();
+        disk.delete(path);
+        room.removed(bytes);
+        return bytes;
+    }
+
+    /**
+     * Removes a partial object that nobody reads; returns the bytes given back, or -1 if somebody does: then {@link
+     * #evictPieces} remains.
+     */
+    long evictPartial(ObjectName name, long cut) throws IOException {
+        Path path = partialPath(name, cut);
+        Path gone = path.resolveSibling(path.getFileName() + GONE);
+        IOException[] failure = new IOException[1];
+        // Deleting a large file takes long, renaming it does not; who wants the object waits only for the latter.
+        PartialObject read = open.computeIfAbsent(new Key(name, cut), key -> {
+            try {
+                if (Files.exists(path)) {
+                    disk.rename(path, gone);
+                }
+            } catch (IOException e) {
+                failure[0] = e;
+            }
+            return null;
+        });
+        if (failure[0] != null) {
+            throw failure[0];
+        }
+        return read == null ? evictFile(gone) : -1;
+    }
+
+    /** Takes pieces from a partial object that somebody reads; see {@link PartialObject#evict} for the arguments. */
+    long evictPieces(ObjectName name, long cut, IntToLongFunction start, long goal) throws IOException {
+        PartialObject object = open.computeIfPresent(new Key(name, cut), (key, found) -> {
+            found.retain();
+            return found;
+        });
+        if (object == null) {
+            return Math.max(0, evictPartial(name, cut));
+        }
+        try {
+            evictions.incrementAndGet();
+            long bytes = object.evict(start, goal);
+            room.removed(bytes);
+            return bytes;
+        } finally {
+            release(name, cut);
+        }
+    }
+
+    /** The partial objects on disk. */
+    List<Path> partials() throws IOException {
+        List<Path> all = new ArrayList<>();
+        try (DirectoryStream<Path> files = Files.newDirectoryStream(partial)) {
+            files.forEach(all::add);
+        }
+        return all;
+    }
+
+    /**
+     * Writes the right bytes over the wrong ones of a complete object, in its file: a mounted overlay keeps the file that
+     * it found.
+     *
+     * @throws IOException if they cannot be had; the message says why
+     */
+    void repair(ObjectName name) throws IOException {
+        warn("object {0} has wrong bytes on disk: the device or something else damaged it", name);
+        Source from = source;
+        if (from == null) {
+            throw new IOException("object " + name + " has wrong bytes on disk and there is nowhere to fetch it from");
+        }
+        try (Arena arena = Arena.ofConfined();
+                OpenFile file = disk.forUpdate(path(name))) {
+            CallState state = new CallState(arena);
+            long[] end = new long[1];
+            from.fetch(name, (bytes, offset) -> {
+                writeDiffering(state, file, bytes, offset);
+                end[0] = Math.max(end[0], offset + bytes.byteSize());
+            });
+            if (Files.size(path(name)) != end[0]) {
+                disk.truncate(state, file, end[0]);
+            }
+            disk.sync(state, file);
+            if (!Verification.isSound(state, file, name, Long.MAX_VALUE, this::read)) {
+                throw new IOException("object " + name + " has wrong bytes on disk also after they were replaced");
+            }
+            LOG.log(System.Logger.Level.INFO, "object {0} was repaired", name);
+        }
+    }
+
+    private void writeDiffering(CallState state, OpenFile file, MemorySegment bytes, long offset) throws IOException {
+        try (Arena arena = Arena.ofConfined()) {
+            MemorySegment present = arena.allocate(bytes.byteSize());
+            long n = file.read(state, present, bytes.byteSize(), offset);
+            if (n != bytes.byteSize() || present.mismatch(bytes) >= 0) {
+                disk.write(state, file, bytes, offset);
+            }
+        }
     }
 
     private void syncNowAndThen() {
@@ -216,7 +446,6 @@ public final class ObjectStore implements AutoCloseable {
             if (dirty.getAndSet(false)) {
                 try {
                     sync(false);
-                    full.set(false);
                 } catch (IOException e) {
                     dirty.set(true);
                     LOG.log(System.Logger.Level.WARNING, "cannot sync {0}: {1}", objects, e.getMessage());
@@ -225,37 +454,49 @@ public final class ObjectStore implements AutoCloseable {
         }
     }
 
-    private void sync(boolean clean) throws IOException {
-        long before = System.currentTimeMillis();
-        try (Arena arena = Arena.ofConfined();
-                OpenFile directory = OpenFile.forReading(objects)) {
-            directory.syncFileSystem(new CallState(arena));
+    private record Written(PartialObject object, long evictions, BitSet pieces) {}
+
+    /** What was written before this began is on disk when it ends, and noted as being there. */
+    void sync(boolean clean) throws IOException {
+        List<Written> written = new ArrayList<>();
+        for (PartialObject object : List.copyOf(unsynced)) {
+            unsynced.remove(object);
+            written.add(new Written(object, object.evictions(), object.present()));
         }
-        writeMark(before, clean);
+        try (Arena arena = Arena.ofConfined()) {
+            CallState state = new CallState(arena);
+            long before = System.currentTimeMillis();
+            disk.syncFileSystem(objects);
+            if (!clean) {
+                for (Written one : written) {
+                    one.object().synced(state, one.pieces(), one.evictions());
+                }
+            }
+            writeMark(before, clean);
+        } finally {
+            written.forEach(one -> release(one.object().name(), one.object().cut()));
+        }
     }
 
     private void writeMark(long millis, boolean clean) throws IOException {
-        Path fresh = mark.resolveSibling("synced.new");
-        try (FileChannel channel = FileChannel.open(
-                fresh, StandardOpenOption.CREATE, StandardOpenOption.TRUNCATE_EXISTING, StandardOpenOption.WRITE)) {
-            String text = boot + " " + millis + " " + (clean ? "clean" : "running") + "\n";
-            ByteBuffer bytes = ByteBuffer.wrap(text.getBytes(StandardCharsets.US_ASCII));
-            while (bytes.hasRemaining()) {
-                var _ = channel.write(bytes);
-            }
-            channel.force(true);
-        }
-        Files.move(fresh, mark, StandardCopyOption.ATOMIC_MOVE, StandardCopyOption.REPLACE_EXISTING);
+        disk.replace(mark, boot + " " + millis + " " + (clean ? "clean" : "running") + "\n");
     }
 
     /** After a boot that did not end well: what was not synced goes. Nothing of ours is mounted yet. */
     private void dropUnsynced() throws IOException {
         if (!Files.exists(mark)) {
+            writeMark(System.currentTimeMillis(), false);
             return;
         }
         List<String> words = List.of(
                 Files.readString(mark, StandardCharsets.US_ASCII).strip().split(" "));
-        if (words.size() == 3 && (words.get(0).equals(boot) || words.get(2).equals("clean"))) {
+        if (words.size() == 3 && words.get(2).equals("clean")) {
+            writeMark(System.currentTimeMillis(), false);
+            return;
+        }
+        if (words.size() == 3 && words.get(0).equals(boot)) {
+            // What a predecessor wrote after the mark is not synced yet, so the mark stays as it is.
+            dirty.set(true);
             return;
         }
         long synced;
@@ -265,10 +506,23 @@ public final class ObjectStore implements AutoCloseable {
             synced = 0;
         }
         FileTime limit = FileTime.fromMillis(synced - TimeUnit.SECONDS.toMillis(CLOCK_SLACK_SECONDS));
-        int dropped = dropNewer(partial, limit);
+        int dropped = 0;
         for (int i = 0; i < 256; i++) {
-            dropped += dropNewer(objects.resolve(String.format("%02x", i)), limit);
+            dropped += dropNewer(prefix(i), limit);
         }
+        for (Path file : partials()) {
+            String name = file.getFileName().toString();
+            // The time of a file says nothing of the order in which its bytes and bits came to the device.
+            if (name.matches("[0-9a-f]{64}\\.[0-9a-f]{16}")
+                    && !PartialObject.believeSyncedOnly(disk, file, Long.parseUnsignedLong(name.substring(65), 16))) {
+                disk.delete(file);
+                dropped++;
+            }
+        }
+        // Before a mark that vouches for what is left.
+        long now = System.currentTimeMillis();
+        disk.syncFileSystem(objects);
+        writeMark(now, false);
         LOG.log(
                 System.Logger.Level.WARNING,
                 "this host did not shut down cleanly: {0} objects that were not yet on disk are dropped and will be fetched again",
@@ -277,27 +531,25 @@ public final class ObjectStore implements AutoCloseable {
 
     /** A crash between naming a complete object and forgetting its partial name leaves both. */
     private void dropFinished() throws IOException {
-        try (DirectoryStream<Path> files = Files.newDirectoryStream(partial)) {
-            for (Path file : files) {
-                String name = file.getFileName().toString();
-                int dot = name.indexOf('.');
-                try {
-                    if (dot > 0 && contains(ObjectName.parse(name.substring(0, dot)))) {
-                        Files.delete(file);
-                    }
-                } catch (IllegalArgumentException e) {
-                    LOG.log(System.Logger.Level.WARNING, "{0} is not ours and is left alone", file);
+        for (Path file : partials()) {
+            String name = file.getFileName().toString();
+            int dot = name.indexOf('.');
+            try {
+                if (name.endsWith(GONE) || (dot > 0 && contains(ObjectName.parse(name.substring(0, dot))))) {
+                    disk.delete(file);
                 }
+            } catch (IllegalArgumentException e) {
+                LOG.log(System.Logger.Level.WARNING, "{0} is not ours and is left alone", file);
             }
         }
     }
 
-    private static int dropNewer(Path directory, FileTime limit) throws IOException {
+    private int dropNewer(Path directory, FileTime limit) throws IOException {
         int dropped = 0;
         try (DirectoryStream<Path> files = Files.newDirectoryStream(directory)) {
             for (Path file : files) {
                 if (((FileTime) Files.getAttribute(file, "unix:ctime")).compareTo(limit) > 0) {
-                    Files.delete(file);
+                    disk.delete(file);
                     dropped++;
                 }
             }
@@ -308,7 +560,14 @@ public final class ObjectStore implements AutoCloseable {
     @Override
     public void close() throws IOException {
         closed = true;
-        syncer.interrupt();
+        threads.forEach(Thread::interrupt);
+        try {
+            for (Thread thread : threads) {
+                thread.join();
+            }
+        } catch (InterruptedException e) {
+            Thread.currentThread().interrupt();
+        }
         sync(true);
     }
 
@@ -322,7 +581,7 @@ public final class ObjectStore implements AutoCloseable {
         private byte[] small = new byte[0];
         private int count;
         private long offset;
-        private boolean dropping;
+        private boolean dropping = !keeps();
 
         @Override
         public void write(ByteBuffer bytes) throws IOException {
@@ -357,7 +616,7 @@ public final class ObjectStore implements AutoCloseable {
         private void append(ByteBuffer bytes) throws IOException {
             try (Arena buffer = Arena.ofConfined()) {
                 if (file == null) {
-                    file = OpenFile.unnamed(partial, 0444);
+                    file = disk.unnamed(partial, 0444);
                 }
                 MemorySegment segment;
                 if (bytes.isDirect()) {
@@ -366,7 +625,7 @@ public final class ObjectStore implements AutoCloseable {
                     segment = buffer.allocate(bytes.remaining());
                     segment.copyFrom(MemorySegment.ofBuffer(bytes));
                 }
-                file.write(state, segment, offset);
+                disk.write(state, file, segment, offset);
                 offset += segment.byteSize();
             } catch (LinuxException e) {
                 dropping = !survive(e);
@@ -382,8 +641,7 @@ public final class ObjectStore implements AutoCloseable {
                 flush();
                 OpenFile whole = file;
                 if (!dropping && whole != null) {
-                    var _ = whole.link(state, path(name));
-                    dirty.set(true);
+                    name(state, whole, name, offset);
                 }
             } catch (LinuxException e) {
                 var _ = survive(e);

@@ -14,23 +14,21 @@ import dev.coldstart.snapshotter.object.ObjectStore;
 import io.grpc.Status;
 import io.grpc.stub.StreamObserver;
 import java.io.IOException;
-import java.nio.file.Files;
-import java.nio.file.Path;
 import java.util.BitSet;
 
 /** What the planner asks. */
 public final class NodeAgentService extends NodeAgentGrpc.NodeAgentImplBase {
     private final String node;
-    private final Path root;
     private final KnownLayers layers;
     private final ObjectStore objects;
+    private final long ramBytes;
     private final StoredSnapshots snapshots;
 
-    /** @param root whose file system's size is the disk tier's capacity */
+    /** @param ramBytes capacity of the RAM tier; 0 if there is none */
     public NodeAgentService(
-            String node, Path root, KnownLayers layers, ObjectStore objects, StoredSnapshots snapshots) {
+            String node, KnownLayers layers, ObjectStore objects, long ramBytes, StoredSnapshots snapshots) {
         this.node = node;
-        this.root = root;
+        this.ramBytes = ramBytes;
         this.layers = layers;
         this.objects = objects;
         this.snapshots = snapshots;
@@ -41,7 +39,8 @@ public final class NodeAgentService extends NodeAgentGrpc.NodeAgentImplBase {
         try {
             NodeInventory.Builder inventory = NodeInventory.newBuilder()
                     .setNode(node)
-                    .setDiskBytes(Files.getFileStore(root).getTotalSpace());
+                    .setRamBytes(ramBytes)
+                    .setDiskBytes(objects.mostBytes());
             for (KnownLayer layer : layers.all()) {
                 inventory.addHoldings(Holding.newBuilder()
                         .setGroup("layer:" + layer.index().layer())

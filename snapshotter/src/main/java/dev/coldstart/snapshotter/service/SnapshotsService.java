@@ -29,7 +29,9 @@ import dev.coldstart.snapshotter.metadata.Snapshot;
 import dev.coldstart.snapshotter.metadata.SnapshotException;
 import dev.coldstart.snapshotter.metadata.SnapshotException.Reason;
 import dev.coldstart.snapshotter.metadata.SnapshotFilter;
+import dev.coldstart.snapshotter.object.ObjectStore;
 import dev.coldstart.snapshotter.rootfs.Directories;
+import dev.coldstart.snapshotter.rootfs.LayerRetention;
 import dev.coldstart.snapshotter.rootfs.MappedLayers;
 import dev.coldstart.snapshotter.rootfs.RemoteLayers;
 import dev.coldstart.snapshotter.rootfs.RootFileSystems;
@@ -61,6 +63,8 @@ public final class SnapshotsService extends SnapshotsGrpc.SnapshotsImplBase {
     private final MappedLayers mapped;
     private final RootFileSystems rootfs;
     private final RemoteLayers layers;
+    private final LayerRetention retention;
+    private final ObjectStore objects;
     /** Of committed ordinary snapshots, which do not change. */
     private final ConcurrentHashMap<Long, Directories.Usage> measured = new ConcurrentHashMap<>();
 
@@ -69,12 +73,16 @@ public final class SnapshotsService extends SnapshotsGrpc.SnapshotsImplBase {
             Directories directories,
             MappedLayers mapped,
             RootFileSystems rootfs,
-            RemoteLayers layers) {
+            RemoteLayers layers,
+            LayerRetention retention,
+            ObjectStore objects) {
         this.metadata = metadata;
         this.directories = directories;
         this.mapped = mapped;
         this.rootfs = rootfs;
         this.layers = layers;
+        this.retention = retention;
+        this.objects = objects;
     }
 
     @Override
@@ -141,6 +149,7 @@ public final class SnapshotsService extends SnapshotsGrpc.SnapshotsImplBase {
                     Reason.INVALID_ARGUMENT, "cannot map the owners of snapshot \"" + key + "\": " + e.getMessage());
         }
         Snapshot made = metadata.create(key, parent, kind, labels);
+        retention.used(made);
         try {
             directories.create(made, rootfs.parentDirectory(metadata.catalog(), made));
             return rootfs.mounts(metadata.catalog(), made);
@@ -161,6 +170,7 @@ public final class SnapshotsService extends SnapshotsGrpc.SnapshotsImplBase {
                         Reason.FAILED_PRECONDITION,
                         "snapshot \"" + found.name() + "\" is committed and has no mounts of its own");
             }
+            retention.used(found);
             return MountsResponse.newBuilder()
                     .addAllMounts(rootfs.mounts(metadata.catalog(), found))
                     .build();
@@ -195,6 +205,8 @@ public final class SnapshotsService extends SnapshotsGrpc.SnapshotsImplBase {
                 directories.remove(gone);
                 measured.remove(gone.id());
             }
+            retention.used(gone);
+            objects.reconsider();
             Thread.startVirtualThread(() -> {
                 if (layer != null) {
                     layers.released(layer);

@@ -12,6 +12,7 @@ import dev.coldstart.snapshotter.layer.ProgressListener;
 import dev.coldstart.snapshotter.metadata.LayerSource;
 import dev.coldstart.snapshotter.object.ObjectStore;
 import dev.coldstart.snapshotter.object.PartialObject;
+import dev.coldstart.snapshotter.object.StoreSettings;
 import dev.coldstart.snapshotter.registry.Credentials;
 import dev.coldstart.snapshotter.registry.RegistryClient;
 import dev.coldstart.snapshotter.registry.Trust;
@@ -62,7 +63,7 @@ class SpanFetcherTest {
                 root.resolve("layer.erofs"),
                 null,
                 ProgressListener.NONE);
-        store = ObjectStore.open(root);
+        store = ObjectStore.open(root, StoreSettings.DEFAULTS);
         LayerSource source = new LayerSource(data.digest(), registry.host(), "team/model");
         fetcher = new SpanFetcher(new RegistrySource(client, digest -> List.of(source)), store, Duration.ofSeconds(20));
         ordinals = LayerOrdinals.open(root.resolve("layers"));

@@ -5,6 +5,7 @@ import static org.assertj.core.api.Assertions.assertThat;
 import dev.coldstart.linux.CallState;
 import dev.coldstart.snapshotter.layer.ObjectName;
 import dev.coldstart.snapshotter.layer.ObjectSink;
+import java.io.IOException;
 import java.lang.foreign.Arena;
 import java.lang.foreign.MemorySegment;
 import java.nio.ByteBuffer;
@@ -17,6 +18,10 @@ import org.junit.jupiter.api.Test;
 import org.junit.jupiter.api.io.TempDir;
 
 class ObjectStoreTest {
+    private static ObjectStore open(Path root, String boot) throws IOException {
+        return ObjectStore.open(root, StoreSettings.DEFAULTS, boot, new Disk(), new Room(root, StoreSettings.DEFAULTS));
+    }
+
     private static byte[] random(int size, long seed) {
         byte[] bytes = new byte[size];
         new Random(seed).nextBytes(bytes);
@@ -37,7 +42,7 @@ class ObjectStoreTest {
         ObjectName name = name(bytes);
         try (Arena arena = Arena.ofConfined()) {
             CallState state = new CallState(arena);
-            try (ObjectStore store = ObjectStore.open(root, "boot")) {
+            try (ObjectStore store = open(root, "boot")) {
                 PartialObject object = store.acquire(name, bytes.length, 3, 5);
                 object.write(state, 2, in(arena, Arrays.copyOfRange(bytes, 200_000, 300_000)), 200_000);
                 object.write(state, 0, in(arena, Arrays.copyOf(bytes, 100_000)), 0);
@@ -45,7 +50,7 @@ class ObjectStoreTest {
                 assertThat(store.contains(name)).isFalse();
                 store.release(name, 5);
             }
-            try (ObjectStore store = ObjectStore.open(root, "boot")) {
+            try (ObjectStore store = open(root, "boot")) {
                 assertThat(store.presentPieces(name, bytes.length, 3, 5).stream()
                                 .toArray())
                         .containsExactly(0, 2);
@@ -55,7 +60,8 @@ class ObjectStoreTest {
                 object.write(state, 1, in(arena, Arrays.copyOfRange(bytes, 100_000, 200_000)), 100_000);
                 assertThat(object.complete()).isTrue();
                 MemorySegment read = arena.allocate(bytes.length);
-                assertThat(object.read(state, read, bytes.length, 0)).isEqualTo(bytes.length);
+                assertThat(object.read(state, read, bytes.length, 0, object.evictions()))
+                        .isEqualTo(bytes.length);
                 store.release(name, 5);
             }
         }
@@ -68,17 +74,17 @@ class ObjectStoreTest {
         byte[] bytes = random(5000, 2);
         ObjectName name = name(bytes);
         try (Arena arena = Arena.ofConfined()) {
-            try (ObjectStore store = ObjectStore.open(root, "first")) {
+            try (ObjectStore store = open(root, "first")) {
                 store.put(new CallState(arena), name, in(arena, bytes));
             }
-            try (ObjectStore store = ObjectStore.open(root, "second")) {
+            try (ObjectStore store = open(root, "second")) {
                 assertThat(store.contains(name)).isTrue();
             }
         }
         // As if the power went while "second" ran, before anything was synced.
         Files.writeString(
                 root.resolve("meta/synced"), "second " + (System.currentTimeMillis() - 60_000) + " running\n");
-        try (ObjectStore store = ObjectStore.open(root, "third")) {
+        try (ObjectStore store = open(root, "third")) {
             assertThat(store.contains(name)).isFalse();
         }
     }
@@ -87,7 +93,7 @@ class ObjectStoreTest {
     void theSinkKeepsEqualBytesOnceAndForgetsWhatIsAborted(@TempDir Path root) throws Exception {
         byte[] small = random(100, 3);
         byte[] large = random(3 << 20, 4);
-        try (ObjectStore store = ObjectStore.open(root, "boot")) {
+        try (ObjectStore store = open(root, "boot")) {
             ObjectSink sink = store.sink();
             for (byte[] bytes : new byte[][] {small, large, small}) {
                 ObjectSink.Writer writer = sink.begin(bytes.length);

@@ -1,0 +1,44 @@
+package dev.coldstart.snapshotter.object;
+
+import dev.coldstart.snapshotter.layer.Digest;
+import dev.coldstart.snapshotter.layer.LayerIndex;
+import dev.coldstart.snapshotter.layer.ObjectName;
+import java.io.IOException;
+import java.time.Instant;
+import java.util.List;
+import org.jspecify.annotations.Nullable;
+
+/** What the store has to know of layers when it must choose which objects to let go. */
+public interface Retention {
+    /** All layers that this node has an index of, the least recently used first. The caller closes each. */
+    List<Layer> layers() throws IOException;
+
+    /** Whether complete objects of this layer must stay: somebody may have them mounted, or the planner wants them. */
+    boolean isPinned(Digest layer);
+
+    /**
+     * A layer.
+     *
+     * @param index null if it cannot be read
+     * @param used when a snapshot on this layer was last made, mounted or removed
+     * @param pinned what {@link #isPinned} said
+     * @param borrowed whether the index is somebody else's and stays open
+     */
+    record Layer(Digest digest, @Nullable LayerIndex index, Instant used, boolean pinned, boolean borrowed)
+            implements AutoCloseable {
+        long cut() {
+            return ObjectStore.cut(digest);
+        }
+
+        boolean has(ObjectName name) {
+            return index != null && index.find(name) >= 0;
+        }
+
+        @Override
+        public void close() {
+            if (index != null && !borrowed) {
+                index.close();
+            }
+        }
+    }
+}

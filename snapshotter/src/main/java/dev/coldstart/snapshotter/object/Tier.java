@@ -1,0 +1,7 @@
+package dev.coldstart.snapshotter.object;
+
+/** Where a planned layer is wanted. */
+public enum Tier {
+    DISK,
+    RAM
+}

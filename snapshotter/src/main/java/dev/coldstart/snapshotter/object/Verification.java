@@ -1,0 +1,64 @@
+package dev.coldstart.snapshotter.object;
+
+import dev.coldstart.linux.CallState;
+import dev.coldstart.linux.Errno;
+import dev.coldstart.linux.OpenFile;
+import dev.coldstart.snapshotter.layer.ObjectName;
+import java.io.IOException;
+import java.lang.foreign.Arena;
+import java.lang.foreign.MemorySegment;
+import java.lang.foreign.ValueLayout;
+import java.security.MessageDigest;
+import java.security.NoSuchAlgorithmException;
+
+/** Compares a file's bytes with the name they should have. */
+final class Verification {
+    private static final int CHUNK = 256 << 10;
+
+    /** Sees the bytes in their order; slows the reading down, or ends it by what it throws. */
+    @FunctionalInterface
+    interface Reader {
+        void read(MemorySegment bytes) throws IOException;
+
+        Reader NONE = bytes -> {};
+    }
+
+    private Verification() {}
+
+    /**
+     * Whether the object's name is the SHA-256 of the file's bytes.
+     *
+     * @param most bytes that are looked at; what comes behind them is not the object's
+     */
+    static boolean isSound(CallState state, OpenFile file, ObjectName name, long most, Reader reader)
+            throws IOException {
+        MessageDigest sha256;
+        try {
+            sha256 = MessageDigest.getInstance("SHA-256");
+        } catch (NoSuchAlgorithmException e) {
+            throw new AssertionError("every Java platform has SHA-256", e);
+        }
+        byte[] heap = new byte[CHUNK];
+        try (Arena arena = Arena.ofConfined()) {
+            MemorySegment chunk = arena.allocate(CHUNK);
+            long offset = 0;
+            while (offset < most) {
+                long n = file.read(state, chunk, Math.min(CHUNK, most - offset), offset);
+                if (n == -Errno.EIO) {
+                    return false;
+                }
+                if (n < 0) {
+                    throw new IOException("cannot read object " + name + ": " + Errno.describe((int) -n));
+                }
+                if (n == 0) {
+                    break;
+                }
+                MemorySegment.copy(chunk, ValueLayout.JAVA_BYTE, 0, heap, 0, (int) n);
+                sha256.update(heap, 0, (int) n);
+                offset += n;
+                reader.read(chunk.asSlice(0, n));
+            }
+        }
+        return ObjectName.of(sha256.digest()).equals(name);
+    }
+}
