@@ -46,4 +46,24 @@ class OpenFileTest {
                 .isInstanceOf(LinuxException.class)
                 .hasMessageContaining("ENOENT");
     }
+
+    @Test
+    void aPunchedHoleReadsAsZerosAndTakesNoRoom(@TempDir Path dir) throws Exception {
+        Path path = dir.resolve("file");
+        try (Arena arena = Arena.ofConfined();
+                OpenFile file = OpenFile.forWriting(path)) {
+            CallState state = new CallState(arena);
+            MemorySegment bytes = arena.allocate(1 << 20).fill((byte) 7);
+            file.write(state, bytes, 0);
+            file.sync(state);
+            assertThat(FileAttributes.allocatedBytes(path)).isBetween(1L << 20, (1L << 20) + 65536);
+            file.punchHole(state, 100_000, 800_000);
+            assertThat(FileAttributes.allocatedBytes(path)).isBetween(200_000L, 400_000L);
+            assertThat(file.read(state, bytes, 1 << 20, 0)).isEqualTo(1 << 20);
+            assertThat(bytes.get(ValueLayout.JAVA_BYTE, 99_999)).isEqualTo((byte) 7);
+            assertThat(bytes.get(ValueLayout.JAVA_BYTE, 100_000)).isZero();
+            assertThat(bytes.get(ValueLayout.JAVA_BYTE, 899_999)).isZero();
+            assertThat(bytes.get(ValueLayout.JAVA_BYTE, 900_000)).isEqualTo((byte) 7);
+        }
+    }
 }

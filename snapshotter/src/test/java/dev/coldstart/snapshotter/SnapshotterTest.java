@@ -31,6 +31,8 @@ import dev.coldstart.proto.v1.VersionRequest;
 import dev.coldstart.snapshotter.fetch.FaultyRegistry;
 import dev.coldstart.snapshotter.fetch.TestLayer;
 import dev.coldstart.snapshotter.wholetree.Libfuse;
+import dev.coldstart.snapshotter.layer.ObjectName;
+import dev.coldstart.snapshotter.object.Size;
 import dev.coldstart.snapshotter.object.StoreSettings;
 import io.grpc.ManagedChannel;
 import io.grpc.Status;
@@ -41,6 +43,7 @@ import io.netty.channel.MultiThreadIoEventLoopGroup;
 import io.netty.channel.nio.NioIoHandler;
 import io.netty.channel.socket.nio.NioDomainSocketChannel;
 import java.io.IOException;
+import java.io.RandomAccessFile;
 import java.net.UnixDomainSocketAddress;
 import java.nio.charset.StandardCharsets;
 import java.nio.file.Files;
@@ -448,5 +451,107 @@ class SnapshotterTest {
                         .putLabels(REF, "sha256:" + "ab".repeat(32))
                         .build());
         assertThat(answer.getMounts(0).getType()).isEqualTo("bind");
+    }
+
+    /** Makes the committed snapshot of a layer; returns its name. */
+    private String pull(FaultyRegistry registry, TestLayer data) {
+        String config = "{\"rootfs\":{\"diff_ids\":[\"" + data.diffId() + "\"]}}";
+        String manifest = "{\"config\":{\"digest\":\"" + TestLayer.sha256(config.getBytes(StandardCharsets.UTF_8))
+                + "\",\"size\":1},\"layers\":[{\"mediaType\":\"application/vnd.oci.image.layer.v1.tar+gzip\",\"digest\":\""
+                + data.digest() + "\",\"size\":" + data.blob().length + "}]}";
+        registry.manifest("v1", manifest.getBytes(StandardCharsets.UTF_8));
+        registry.blob(data.digest().toString(), data.blob());
+        String image = registry.host() + "/team/model:v1";
+        AdminGrpc.newBlockingStub(channel("node.sock"))
+                .index(IndexRequest.newBuilder().setImage(image).build())
+                .forEachRemaining(progress -> {});
+        var stub = snapshots();
+        assertStatus(
+                () -> stub.prepare(PrepareSnapshotRequest.newBuilder()
+                        .setKey("default/1/extract-1 " + data.diffId())
+                        .putLabels(REF, data.diffId().toString())
+                        .putLabels(
+                                "containerd.io/snapshot/cri.layer-digest",
+                                data.digest().toString())
+                        .putLabels("containerd.io/snapshot/cri.image-ref", image)
+                        .build()),
+                Status.Code.ALREADY_EXISTS);
+        List<Info> found = new ArrayList<>();
+        stub.list(ListSnapshotsRequest.newBuilder()
+                        .addFilters("labels.\"" + REF + "\"==\"" + data.diffId() + "\"")
+                        .build())
+                .forEachRemaining(part -> found.addAll(part.getInfoList()));
+        return found.getFirst().getName();
+    }
+
+    private Path view(String key, String parent) throws IOException {
+        return mount(snapshots()
+                .view(ViewSnapshotRequest.newBuilder()
+                        .setKey(key)
+                        .setParent(parent)
+                        .build())
+                .getMountsList());
+    }
+
+    private Path object(byte[] bytes) {
+        return dir.resolve("root/objects")
+                .resolve(ObjectName.of(TestLayer.sha256(bytes).bytes()).path());
+    }
+
+    @Test
+    void withVerifyAlwaysADamagedObjectIsReadRightAndMended() throws Exception {
+        store = new StoreSettings(StoreSettings.DEFAULTS.diskMax(), Size.ZERO, 0, StoreSettings.Verify.ALWAYS, 0);
+        restart();
+        TestLayer data = TestLayer.generate(6);
+        byte[] bytes = data.file("large/two");
+        try (FaultyRegistry registry = new FaultyRegistry(true)) {
+            String top = pull(registry, data);
+            Path first = view("v1", top);
+            assertThat(first.resolve("large/two")).hasBinaryContent(bytes);
+            unmount(first);
+            restart();
+            try (RandomAccessFile file = new RandomAccessFile(object(bytes).toFile(), "rw")) {
+                file.seek(2_000_000);
+                file.write(bytes[2_000_000] ^ 1);
+            }
+            Path second = view("v2", top);
+            assertThat(second.resolve("large/two")).hasBinaryContent(bytes);
+            assertThat(object(bytes)).hasBinaryContent(bytes);
+            unmount(second);
+        }
+    }
+
+    @Test
+    void whatNoSnapshotStandsOnMakesRoomAndWhatOneStandsOnStays() throws Exception {
+        store = new StoreSettings(new Size(20, Size.Unit.MIB), Size.ZERO, 0, StoreSettings.Verify.ONCE, 0);
+        restart();
+        TestLayer kept = TestLayer.generate(10);
+        try (FaultyRegistry registry = new FaultyRegistry(true)) {
+            String keptTop = pull(registry, kept);
+            Path mounted = view("kept", keptTop);
+            assertThat(mounted.resolve("large/two")).hasBinaryContent(kept.file("large/two"));
+            assertThat(mounted.resolve("large/one")).hasBinaryContent(kept.file("large/one"));
+            for (int seed = 11; seed < 15; seed++) {
+                TestLayer other = TestLayer.generate(seed);
+                Path root = view("other", pull(registry, other));
+                for (Map.Entry<String, byte[]> file : other.files().entrySet()) {
+                    assertThat(root.resolve(file.getKey())).hasBinaryContent(file.getValue());
+                }
+                unmount(root);
+                var _ = snapshots()
+                        .remove(RemoveSnapshotRequest.newBuilder()
+                                .setKey("other")
+                                .build());
+            }
+            assertThat(object(kept.file("large/one"))).hasBinaryContent(kept.file("large/one"));
+            long sum = 0;
+            try (var files = Files.walk(dir.resolve("root/objects"))) {
+                for (Path file : files.filter(Files::isRegularFile).toList()) {
+                    sum += Files.size(file);
+                }
+            }
+            assertThat(sum).isLessThan(22 << 20);
+            unmount(mounted);
+        }
     }
 }

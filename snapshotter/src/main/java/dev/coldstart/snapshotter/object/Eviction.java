@@ -5,6 +5,7 @@ import dev.coldstart.linux.LinuxException;
 import dev.coldstart.snapshotter.layer.LayerIndex;
 import dev.coldstart.snapshotter.layer.ObjectName;
 import java.io.IOException;
+import java.io.InterruptedIOException;
 import java.nio.file.DirectoryStream;
 import java.nio.file.Files;
 import java.nio.file.NoSuchFileException;
@@ -57,12 +58,16 @@ final class Eviction {
         while (true) {
             try {
                 look();
-                room.await(LOOK_SECONDS);
-            } catch (InterruptedException e) {
+            } catch (InterruptedIOException e) {
                 return;
             } catch (IOException | RuntimeException e) {
                 LOG.log(System.Logger.Level.WARNING, "cannot make room in the store: {0}", e.toString());
                 next = Instant.now().plus(PAUSE);
+            }
+            try {
+                room.await(LOOK_SECONDS);
+            } catch (InterruptedException e) {
+                return;
             }
         }
     }

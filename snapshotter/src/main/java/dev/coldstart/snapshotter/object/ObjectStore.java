@@ -118,6 +118,11 @@ public final class ObjectStore implements AutoCloseable {
         room.reconsider();
     }
 
+    /** Says that a write beside the store found no room, for which objects should go. */
+    public void refused() {
+        room.refused();
+    }
+
     /** Bytes that objects take on disk, as far as they are counted. */
     public long usedBytes() {
         return room.used();
@@ -191,7 +196,9 @@ public final class ObjectStore implements AutoCloseable {
             result[0] = object;
             return object;
         });
-        finishLeftOver(result[0]);
+        if (result[0].isWhole()) {
+            finishLeftOver(result[0]);
+        }
         return result[0];
     }
 
@@ -332,6 +339,9 @@ public final class ObjectStore implements AutoCloseable {
     }
 
     private long evictFile(Path path) throws IOException {
+        if (closed) {
+            throw new InterruptedIOException("the store was closed");
+        }
         if (!Files.exists(path)) {
             return 0;
         }
@@ -467,10 +477,8 @@ public final class ObjectStore implements AutoCloseable {
             CallState state = new CallState(arena);
             long before = System.currentTimeMillis();
             disk.syncFileSystem(objects);
-            if (!clean) {
-                for (Written one : written) {
-                    one.object().synced(state, one.pieces(), one.evictions());
-                }
+            for (Written one : written) {
+                one.object().synced(state, one.pieces(), one.evictions());
             }
             writeMark(before, clean);
         } finally {

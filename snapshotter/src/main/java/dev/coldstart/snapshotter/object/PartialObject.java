@@ -1,7 +1,6 @@
 package dev.coldstart.snapshotter.object;
 
 import dev.coldstart.linux.CallState;
-import dev.coldstart.linux.Errno;
 import dev.coldstart.linux.LinuxException;
 import dev.coldstart.linux.OpenFile;
 import dev.coldstart.snapshotter.layer.ObjectName;
@@ -275,7 +274,7 @@ public final class PartialObject {
     private boolean writePiece(CallState state, int piece, MemorySegment bytes, long offset) throws IOException {
         OpenFile into = file == null ? create(state) : file;
         long noted = evictions.get();
-        if ((noted & 1) != 0) {
+        if (into == null || (noted & 1) != 0) {
             return false;
         }
         store.disk().write(state, into, bytes, offset);
@@ -316,7 +315,8 @@ public final class PartialObject {
         }
     }
 
-    private OpenFile create(CallState state) throws IOException {
+    /** Makes the file; null if there is one that could not be read back. */
+    private @Nullable OpenFile create(CallState state) throws IOException {
         lock.lock();
         try {
             OpenFile made = file;
@@ -328,8 +328,8 @@ public final class PartialObject {
                     trailer.set(ValueLayout.JAVA_LONG, trailer.byteSize() - FOOT + 8, pieces);
                     store.disk().write(state, made, trailer, trailerAt());
                     if (!store.disk().link(state, made, path())) {
-                        // One that could not be read back.
-                        throw new LinuxException("link " + path(), Errno.EEXIST);
+                        made.close();
+                        return null;
                     }
                 } catch (LinuxException e) {
                     made.close();
@@ -344,9 +344,14 @@ public final class PartialObject {
         }
     }
 
+    /** Whether it has every piece and is not complete. */
+    boolean isWhole() {
+        return !complete && !unverified && file != null && allPresent();
+    }
+
     /** Makes it a complete object if it has every piece; a large one later. */
     void finishSoon(CallState state) throws IOException {
-        if (complete || unverified || file == null || !allPresent() || !finishing.compareAndSet(false, true)) {
+        if (!isWhole() || !finishing.compareAndSet(false, true)) {
             return;
         }
         if (size <= VERIFIED_AT_ONCE) {

@@ -16,11 +16,13 @@ import dev.coldstart.snapshotter.object.ObjectStore;
 import java.io.BufferedInputStream;
 import java.io.IOException;
 import java.io.InputStream;
+import java.nio.file.DirectoryStream;
 import java.nio.file.Files;
 import java.nio.file.Path;
 import java.util.Collection;
 import java.util.HashSet;
 import java.util.Map;
+import java.util.Objects;
 import java.util.Set;
 import java.util.concurrent.ConcurrentHashMap;
 import java.util.concurrent.locks.ReentrantLock;
@@ -60,7 +62,20 @@ public final class RemoteLayers {
         this.trees = trees;
         this.indexes = indexes;
         Files.createDirectories(indexes);
-        Files.createDirectories(trees.file(new Digest("sha256", "0".repeat(64))).getParent());
+        Path treeFiles = Objects.requireNonNull(
+                trees.file(new Digest("sha256", "0".repeat(64))).getParent());
+        Files.createDirectories(treeFiles);
+        deleteTorn(indexes);
+        deleteTorn(treeFiles);
+    }
+
+    /** What a process that was killed was about to write. */
+    private static void deleteTorn(Path directory) throws IOException {
+        try (DirectoryStream<Path> files = Files.newDirectoryStream(directory, ".{new,spool}*")) {
+            for (Path file : files) {
+                Files.delete(file);
+            }
+        }
     }
 
     /** Mounts the trees of all committed snapshots; says in the log which cannot be. Asks no registry. */
@@ -133,8 +148,21 @@ public final class RemoteLayers {
                     trees.file(layer.layer()),
                     objects.sink(),
                     ProgressListener.NONE);
+        } catch (IOException e) {
+            throw explained(layer.layer(), e);
         }
         var _ = known.add(layer.layer(), index(layer.layer()));
+    }
+
+    /** A full disk in words, because the JDK's say neither what nor where; and then objects have to make room. */
+    private IOException explained(Digest layer, IOException e) {
+        String message = e.getMessage();
+        if (message == null || !message.contains("No space left on device")) {
+            return e;
+        }
+        objects.refused();
+        return new IOException(
+                "no space is left for the index and the tree of layer " + layer + " in " + indexes.getParent(), e);
     }
 
     private InputStream open(String namespace, Digest layer) throws IOException {
@@ -166,6 +194,8 @@ public final class RemoteLayers {
             }
             try (InputStream blob = new BufferedInputStream(registry.openWhole(layer), 1 << 16)) {
                 var _ = LayerIndexer.index(blob, layer, null, index(layer), trees.file(layer), null, progress);
+            } catch (IOException e) {
+                throw explained(layer, e);
             }
             return false;
         } finally {

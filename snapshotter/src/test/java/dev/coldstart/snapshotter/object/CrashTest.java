@@ -27,6 +27,7 @@ import java.util.Map;
 import java.util.Random;
 import java.util.Set;
 import java.util.function.IntToLongFunction;
+import java.util.stream.Stream;
 import org.jspecify.annotations.Nullable;
 import org.junit.jupiter.api.Test;
 import org.junit.jupiter.api.io.TempDir;
@@ -69,6 +70,11 @@ class CrashTest {
     private static final class Hasty extends Disk {
         @Override
         void syncFileSystem(Path path) {}
+
+        @Override
+        void replace(Path file, String text) throws IOException {
+            Files.writeString(file, text);
+        }
     }
 
     /** Does what it is told, and writes it down. */
@@ -252,6 +258,16 @@ class CrashTest {
         return root;
     }
 
+    /** Takes all files away and leaves the directories, which cost the most to make. */
+    private static Path cleared(Path root) throws IOException {
+        try (Stream<Path> files = Files.walk(root)) {
+            for (Path file : files.filter(Files::isRegularFile).toList()) {
+                Files.delete(file);
+            }
+        }
+        return root;
+    }
+
     /** Lives changes again, on files of a directory; unnamed files have names elsewhere. */
     private static final class Replay {
         private final Path root;
@@ -352,12 +368,14 @@ class CrashTest {
         List<Change> log = live(Files.createDirectory(dir.resolve("life")));
         assertThat(log).hasSizeGreaterThan(40);
         int here = 0;
+        Path made = made(dir.resolve("again"));
+        Path files = Files.createDirectory(dir.resolve("files"));
         for (int cut = 0; cut <= log.size(); cut++) {
             for (boolean inside : cut < log.size() && log.get(cut) instanceof Change.Write
                     ? new boolean[] {false, true}
                     : new boolean[] {false}) {
-                Path root = made(dir.resolve("cut" + cut + inside));
-                Replay replay = new Replay(root, Files.createDirectory(dir.resolve("files" + cut + inside)));
+                Path root = cleared(made);
+                Replay replay = new Replay(root, cleared(files));
                 for (Change change : log.subList(0, cut)) {
                     replay.change(change);
                 }
@@ -377,9 +395,11 @@ class CrashTest {
         System.out.println("seed " + seed);
         Random random = new Random(seed);
         int here = 0;
+        Path made = made(dir.resolve("again"));
+        Path files = Files.createDirectory(dir.resolve("files"));
         for (int cut = 1; cut <= log.size(); cut++) {
-            Path root = made(dir.resolve("cut" + cut));
-            Replay replay = new Replay(root, Files.createDirectory(dir.resolve("files" + cut)));
+            Path root = cleared(made);
+            Replay replay = new Replay(root, cleared(files));
             int synced = cut;
             while (synced > 0 && !(log.get(synced - 1) instanceof Change.SyncAll)) {
                 synced--;

@@ -204,7 +204,7 @@ class EvictionTest {
             Random random = new Random(99);
             try (Arena own = Arena.ofConfined()) {
                 CallState mine = new CallState(own);
-                for (int round = 0; round < 100; round++) {
+                for (int round = 0; round < 50; round++) {
                     for (int i = 0; i < pieces - 1; i++) {
                         object.write(
                                 mine,
