@@ -9,7 +9,7 @@ import org.junit.jupiter.api.Test;
 class PlannerConfigTest {
     @Test
     void readsItsSectionAndLeavesTheOthersAlone() throws Exception {
-        assertThat(PlannerConfig.parse("[planner]\nstate = '/x'\n[shim]\nwhatever = 1", "c")
+        assertThat(PlannerConfig.parse("[planner]\nstate = '/x'\n[shim]\nwhatever = 1\n[store]\nverify = 'once'", "c")
                         .socket())
                 .isEqualTo(Path.of("/x/planner.sock"));
         assertThat(PlannerConfig.parse("", "c").socket()).isEqualTo(Path.of("/run/coldstart/planner.sock"));
