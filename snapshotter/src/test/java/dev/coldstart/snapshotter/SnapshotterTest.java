@@ -30,10 +30,10 @@ import dev.coldstart.proto.v1.NodeAgentGrpc;
 import dev.coldstart.proto.v1.VersionRequest;
 import dev.coldstart.snapshotter.fetch.FaultyRegistry;
 import dev.coldstart.snapshotter.fetch.TestLayer;
-import dev.coldstart.snapshotter.wholetree.Libfuse;
 import dev.coldstart.snapshotter.layer.ObjectName;
 import dev.coldstart.snapshotter.object.Size;
 import dev.coldstart.snapshotter.object.StoreSettings;
+import dev.coldstart.snapshotter.wholetree.Libfuse;
 import io.grpc.ManagedChannel;
 import io.grpc.Status;
 import io.grpc.StatusRuntimeException;
@@ -350,7 +350,8 @@ class SnapshotterTest {
                                 .putLabels("containerd.io/snapshot/gidmapping", "0:100000:65536")
                                 .build())
                         .getMountsList());
-                assertThat(Files.getAttribute(pod.resolve("small/f2"), "unix:uid")).isEqualTo(100000);
+                assertThat(Files.getAttribute(pod.resolve("small/f2"), "unix:uid"))
+                        .isEqualTo(100000);
                 assertThat(pod.resolve("small/f2")).hasBinaryContent(data.file("small/f2"));
                 unmount(pod);
             }

@@ -15,6 +15,7 @@ import dev.coldstart.snapshotter.fetch.KnownLayers;
 import dev.coldstart.snapshotter.fetch.SpanFetcher;
 import dev.coldstart.snapshotter.layer.ObjectName;
 import dev.coldstart.snapshotter.object.ObjectStore;
+import dev.coldstart.snapshotter.object.PartialObject;
 import java.io.IOException;
 import java.io.InterruptedIOException;
 import java.lang.foreign.Arena;

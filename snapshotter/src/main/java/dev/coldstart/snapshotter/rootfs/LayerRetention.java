@@ -34,12 +34,12 @@ public final class LayerRetention implements Retention {
 
     private final MetadataStore metadata;
     private final KnownLayers known;
-    private final TreeMounts trees;
+    private final LayerMounts trees;
     private final Path indexes;
     private final Pins pins;
 
     /** @param indexes where the layers' indexes lie, {@code HEX.idx} */
-    public LayerRetention(MetadataStore metadata, KnownLayers known, TreeMounts trees, Path indexes, Pins pins) {
+    public LayerRetention(MetadataStore metadata, KnownLayers known, LayerMounts trees, Path indexes, Pins pins) {
         this.metadata = metadata;
         this.known = known;
         this.trees = trees;

@@ -307,11 +307,14 @@ final class TreeFileSystem {
         }
         try (Arena arena = Arena.ofConfined()) {
             CallState state = new CallState(arena);
-            if (!SpanFetcher.isHere(layer, open.row(), open.object(), offset, length)) {
+            long evictions = open.object().evictions();
+            long n = SpanFetcher.isHere(layer, open.row(), open.object(), offset, length)
+                    ? open.object().read(state, into, length, offset, evictions)
+                    : PartialObject.MISSING;
+            if (n == PartialObject.MISSING) {
                 fetcher.read(layer, open.row(), open.object(), state, into, length, offset, fetcher.deadline());
                 return (int) length;
             }
-            long n = open.object().read(state, into, length, offset);
             if (n == length && !open.object().complete()) {
                 fetcher.touched(layer, open.row(), offset);
             }

@@ -53,6 +53,7 @@ class FullDiskTest {
     private RegistryClient client;
     private ObjectStore store;
     private SpanFetcher fetcher;
+    private LayerOrdinals ordinals;
     private KnownLayer layer;
 
     @BeforeEach
@@ -71,14 +72,15 @@ class FullDiskTest {
         data = TestLayer.generate(42);
         registry = new FaultyRegistry(false);
         registry.blob(data.digest().toString(), data.blob());
-        client = new RegistryClient(host -> true, Trust.with(List.of()), Credentials.none());
+        client = new RegistryClient(host -> true, Trust.with(List.of()), Credentials.none(), Duration.ofSeconds(5));
         Path index = directory.resolve("layer.idx");
         index(index, directory.resolve("layer.erofs"));
         store = ObjectStore.open(
                 disk, new StoreSettings(new Size(100, Size.Unit.PERCENT), Size.ZERO, 0, StoreSettings.Verify.ONCE, 0));
         LayerSource source = new LayerSource(data.digest(), registry.host(), "team/model");
         fetcher = new SpanFetcher(new RegistrySource(client, digest -> List.of(source)), store, Duration.ofSeconds(20));
-        layer = new KnownLayers().add(data.digest(), index);
+        ordinals = LayerOrdinals.open(directory.resolve("layers"));
+        layer = new KnownLayers(ordinals).add(data.digest(), index);
     }
 
     private void index(Path index, Path tree) throws IOException {
@@ -99,6 +101,7 @@ class FullDiskTest {
             client.close();
             registry.close();
             store.close();
+            ordinals.close();
         }
         if (disk != null) {
             Mount.umount(disk.toString(), Mount.MNT_DETACH);
@@ -139,7 +142,7 @@ class FullDiskTest {
                 int offset = random.nextInt(size);
                 int length = Math.min(size - offset, 1 << 20);
                 MemorySegment into = arena.allocate(length);
-                fetcher.read(layer, row, object, new CallState(arena), into, length, offset);
+                fetcher.read(layer, row, object, new CallState(arena), into, length, offset, fetcher.deadline());
                 int start = (int) index.objectOffset(row) + offset;
                 assertThat(into.toArray(ValueLayout.JAVA_BYTE))
                         .isEqualTo(Arrays.copyOfRange(data.tar(), start, start + length));

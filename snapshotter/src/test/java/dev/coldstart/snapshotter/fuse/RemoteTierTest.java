@@ -17,6 +17,7 @@ import dev.coldstart.snapshotter.layer.LayerIndexer;
 import dev.coldstart.snapshotter.layer.ProgressListener;
 import dev.coldstart.snapshotter.metadata.LayerSource;
 import dev.coldstart.snapshotter.object.ObjectStore;
+import dev.coldstart.snapshotter.object.StoreSettings;
 import dev.coldstart.snapshotter.registry.Credentials;
 import dev.coldstart.snapshotter.registry.RegistryClient;
 import dev.coldstart.snapshotter.registry.Trust;
@@ -66,7 +67,7 @@ class RemoteTierTest {
                 ProgressListener.NONE);
         RegistryClient client =
                 own(new RegistryClient(host -> true, Trust.with(List.of()), Credentials.none(), PATIENCE.dividedBy(3)));
-        ObjectStore store = own(ObjectStore.open(root));
+        ObjectStore store = own(ObjectStore.open(root, StoreSettings.DEFAULTS));
         LayerSource source = new LayerSource(data.digest(), registry.host(), "team/model");
         SpanFetcher fetcher =
                 own(new SpanFetcher(new RegistrySource(client, digest -> List.of(source)), store, PATIENCE));

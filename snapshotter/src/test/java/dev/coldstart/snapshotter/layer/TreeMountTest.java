@@ -8,6 +8,7 @@ import dev.coldstart.snapshotter.fetch.KnownLayers;
 import dev.coldstart.snapshotter.fetch.LayerOrdinals;
 import dev.coldstart.snapshotter.fetch.SpanFetcher;
 import dev.coldstart.snapshotter.object.ObjectStore;
+import dev.coldstart.snapshotter.object.StoreSettings;
 import dev.coldstart.snapshotter.rootfs.LayerMounts;
 import dev.coldstart.snapshotter.wholetree.Libfuse;
 import dev.coldstart.snapshotter.wholetree.WholeTreeMounts;
@@ -68,7 +69,7 @@ final class TreeMountTest {
 
     @BeforeEach
     void open() throws Exception {
-        ObjectStore objects = ObjectStore.open(directory.resolve("store"));
+        ObjectStore objects = ObjectStore.open(directory.resolve("store"), StoreSettings.DEFAULTS);
         store = objects;
         ordinals = LayerOrdinals.open(directory.resolve("layers"));
         known = new KnownLayers(ordinals);

@@ -13,6 +13,7 @@ import dev.coldstart.snapshotter.fetch.TestLayer;
 import dev.coldstart.snapshotter.layer.LayerIndexer;
 import dev.coldstart.snapshotter.layer.ProgressListener;
 import dev.coldstart.snapshotter.object.ObjectStore;
+import dev.coldstart.snapshotter.object.StoreSettings;
 import java.io.ByteArrayInputStream;
 import java.io.IOException;
 import java.nio.file.Files;
@@ -49,7 +50,7 @@ class WholeTreeMountsTest {
         assumeTrue(Integer.valueOf(0).equals(Files.getAttribute(Path.of("/proc/self"), "unix:uid")), "needs root");
         assumeTrue(Libfuse.isInstalled(), Libfuse.NEEDED);
         data = TestLayer.generate(6);
-        store = ObjectStore.open(directory.resolve("store"));
+        store = ObjectStore.open(directory.resolve("store"), StoreSettings.DEFAULTS);
         ordinals = LayerOrdinals.open(directory.resolve("layers"));
         known = new KnownLayers(ordinals);
         fetcher = new SpanFetcher(
