@@ -13,6 +13,7 @@ public final class Errno {
     public static final int EAGAIN = 11;
     public static final int ENOMEM = 12;
     public static final int EACCES = 13;
+    public static final int ENOTBLK = 15;
     public static final int EBUSY = 16;
     public static final int EEXIST = 17;
     public static final int EXDEV = 18;
@@ -50,6 +51,7 @@ public final class Errno {
             case EAGAIN -> "Resource temporarily unavailable (EAGAIN)";
             case ENOMEM -> "Cannot allocate memory (ENOMEM)";
             case EACCES -> "Permission denied (EACCES)";
+            case ENOTBLK -> "Block device required (ENOTBLK)";
             case EBUSY -> "Device or resource busy (EBUSY)";
             case EEXIST -> "File exists (EEXIST)";
             case EXDEV -> "Cross-device link (EXDEV)";

@@ -30,7 +30,12 @@ public final class MountTable {
             List<String> propagation,
             String type,
             String source,
-            String superOptions) {}
+            String superOptions) {
+        /** The file that the file system lies in: its source, or what is behind that if it is a loop device. */
+        public String image() throws IOException {
+            return LoopDevice.backingFile(source);
+        }
+    }
 
     /** The mounts that this process sees. */
     public static List<Entry> read() throws IOException {

@@ -63,7 +63,7 @@ public record Layers(List<Path> lowerdirs, Path upperdir) {
     private static String digest(String lower, List<MountTable.Entry> mounts) throws IOException {
         for (MountTable.Entry mount : mounts) {
             if (mount.mountPoint().equals(lower)) {
-                Matcher tree = TREE.matcher(mount.source());
+                Matcher tree = TREE.matcher(mount.image());
                 if (tree.matches()) {
                     return "sha256:" + tree.group(1);
                 }

@@ -17,7 +17,7 @@ import org.jspecify.annotations.Nullable;
 /**
  * Trees mounted for use as lower layers: {@code t/N}, with a short N because 128 of them must fit into one page of mount
  * options. The mount's source is the tree's file, named by the layer's digest, by which others learn what a root file
- * system consists of.
+ * system consists of; or a loop device that has the file.
  */
 public final class TreeMounts implements LayerMounts {
     private static final System.Logger LOG = System.getLogger(TreeMounts.class.getName());
@@ -125,12 +125,7 @@ public final class TreeMounts implements LayerMounts {
         Path target = root.resolve(Integer.toString(number));
         try {
             Files.createDirectories(target);
-            Mount.mount(
-                    file(layer).toString(),
-                    target.toString(),
-                    "erofs",
-                    Mount.MS_RDONLY | Mount.MS_NODEV | Mount.MS_NOATIME,
-                    null);
+            TreeFile.mount(file(layer), target);
         } catch (IOException e) {
             synchronized (numbers) {
                 numbers.clear(number);
