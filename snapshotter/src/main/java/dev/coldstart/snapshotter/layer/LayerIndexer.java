@@ -258,15 +258,15 @@ public final class LayerIndexer {
             return sparse(entry, reader);
         }
         if (entry.size() > INLINE) {
-            ObjectName name = object(entry, reader, tar);
-            return new Content.Redirect("/" + name.path(), entry.size());
+            return new Content.Redirect(object(entry, reader, tar), entry.size());
         }
         long at = spool.position();
         reader.body(entry, spool::write);
         return new Content.Bytes(at, entry.size());
     }
 
-    private ObjectName object(TarEntry entry, TarReader reader, TarStream tar) throws IOException {
+    /** Passes an object on and returns its SHA-256. */
+    private byte[] object(TarEntry entry, TarReader reader, TarStream tar) throws IOException {
         long offset = tar.position();
         ObjectSink.Writer writer = sink == null ? null : sink.begin(entry.size());
         try {
@@ -276,12 +276,13 @@ public final class LayerIndexer {
                     writer.write(ByteBuffer.wrap(bytes, from, length));
                 }
             });
-            ObjectName name = ObjectName.of(sha256.digest());
+            byte[] digest = sha256.digest();
+            ObjectName name = ObjectName.of(digest);
             if (writer != null) {
                 writer.complete(name);
             }
             index.addObject(name, offset, entry.size());
-            return name;
+            return digest;
         } catch (IOException | RuntimeException e) {
             if (writer != null) {
                 writer.abort();

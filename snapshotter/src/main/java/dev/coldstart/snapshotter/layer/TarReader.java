@@ -130,7 +130,7 @@ final class TarReader {
             seconds = parsed[0];
             nanos = (int) parsed[1];
         }
-        Map<String, byte[]> xattrs = new LinkedHashMap<>();
+        Map<String, byte[]> xattrs = pax.isEmpty() ? Map.of() : new LinkedHashMap<>();
         pax.forEach((key, value) -> {
             if (key.startsWith(XATTR)) {
                 xattrs.put(key.substring(XATTR.length()), value);
@@ -173,12 +173,16 @@ final class TarReader {
             throw bad("something follows the end of the archive");
         }
         long stated = number(148, 8, "checksum");
-        long unsigned = 0;
-        long signed = 0;
-        for (int i = 0; i < RECORD; i++) {
-            byte value = i >= 148 && i < 156 ? (byte) ' ' : record[i];
+        // Its own field counts as spaces. Old implementations added signed bytes.
+        int unsigned = 8 * ' ';
+        int signed = 8 * ' ';
+        for (byte value : record) {
             unsigned += value & 0xff;
             signed += value;
+        }
+        for (int i = 148; i < 156; i++) {
+            unsigned -= record[i] & 0xff;
+            signed -= record[i];
         }
         if (stated != unsigned && stated != signed) {
             throw bad("a header's checksum is wrong");

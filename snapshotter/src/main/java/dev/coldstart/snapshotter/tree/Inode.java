@@ -12,6 +12,10 @@ final class Inode {
     /** Entries of a directory by name, without {@code .} and {@code ..}; null for anything else. */
     final @Nullable Map<String, Inode> children;
 
+    /** The same for {@link TreeWriter}: in order, with {@code .} and {@code ..}; null before it was walked. */
+    @Nullable
+    Listing listing;
+
     /** Directory entries that lead here; for a directory 1. */
     int names;
 

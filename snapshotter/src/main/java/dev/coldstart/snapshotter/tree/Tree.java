@@ -8,7 +8,7 @@ import java.util.Map;
 import org.jspecify.annotations.Nullable;
 
 /**
- * The names and attributes of one layer, gathered entry by entry as a tar gives them and kept in memory (about 300 bytes
+ * The names and attributes of one layer, gathered entry by entry as a tar gives them and kept in memory (about 270 bytes
  * a file) until {@link TreeWriter} lays them out. Names are bytes, kept in strings of one char per byte. Not thread-safe.
  *
  * <p>What it does with a path is what containerd's unpacking does: {@code ./} and a leading {@code /} are dropped; a
@@ -23,12 +23,35 @@ public final class Tree {
 
     // Far above any image; a hostile tar of empty entries must not take all memory.
     private static final int MAX_INODES = 4_000_000;
-    private static final long MAX_METADATA = 512L << 20;
+    private static final int MAX_NAMES = TreeWriter.NUMBERS;
+    private static final long MAX_MEMORY = 2L << 30;
+
+    // Bytes of heap, measured: a file with its attributes, a name less its characters, an extended attribute or a
+    // target.
+    private static final int INODE_MEMORY = 160;
+    private static final int NAME_MEMORY = 100;
+    private static final int VALUE_MEMORY = 100;
 
     final Inode root = new Inode(Attributes.IMPLIED, new Content.Directory());
 
+    private final long maxMemory;
     private int inodes = 1;
-    private long metadata;
+    private int names;
+    private long memory;
+
+    // Where the entry before went: the next one mostly goes there too.
+    private String lastPath = "";
+    private @Nullable Inode lastDirectory;
+
+    /** An empty tree that takes half of what memory this process may have, or 2 GiB if that is less. */
+    public Tree() {
+        this(Math.min(Runtime.getRuntime().maxMemory() / 2, MAX_MEMORY));
+    }
+
+    /** An empty tree that refuses to take more than so many bytes of memory. */
+    Tree(long maxMemory) {
+        this.maxMemory = maxMemory;
+    }
 
     /** Number of files so far, the root and those replaced meanwhile included. */
     public int inodes() {
@@ -45,24 +68,39 @@ public final class Tree {
             if (target.isEmpty() || target.length() >= MAX_PATH || target.indexOf(0) >= 0) {
                 throw new TreeException(printable(path) + " is a symbolic link to nothing or to a path too long");
             }
-            metadata += target.length();
+            memory += target.length() + VALUE_MEMORY;
         }
         for (Xattr xattr : attributes.xattrs()) {
-            metadata += xattr.suffix().length() + xattr.value().length + 64;
+            memory += xattr.suffix().length() + xattr.value().length + VALUE_MEMORY;
         }
-        if (TreeWriter.xattrSize(attributes.xattrs(), List.of()) > TreeWriter.MAX_XATTRS) {
+        if (TreeWriter.xattrSize(attributes.xattrs()) > TreeWriter.MAX_XATTRS) {
             throw new TreeException(printable(path) + " has more extended attributes than a tree can hold");
         }
-        Deque<String> names = split(path);
-        String last = names.pollLast();
-        if (last == null) {
-            if (!(content instanceof Content.Directory)) {
-                throw new TreeException("the layer's root is not a directory");
+        int slash = path.lastIndexOf('/');
+        String last = path.substring(slash + 1);
+        Inode directory = lastDirectory;
+        if (directory == null
+                || slash != lastPath.length()
+                || !path.startsWith(lastPath)
+                || last.isEmpty()
+                || last.equals(".")
+                || last.equals("..")) {
+            Deque<String> names = split(path);
+            String name = names.pollLast();
+            if (name == null) {
+                if (!(content instanceof Content.Directory)) {
+                    throw new TreeException("the layer's root is not a directory");
+                }
+                root.attributes = attributes;
+                return;
             }
-            root.attributes = attributes;
-            return;
+            directory = directory(names, path);
+            if (name.length() == path.length() - slash - 1) {
+                lastPath = path.substring(0, Math.max(slash, 0));
+                lastDirectory = slash < 0 ? null : directory;
+            }
+            last = name;
         }
-        Inode directory = directory(names, path);
         Inode there = children(directory).get(last);
         if (there != null && there.children != null && content instanceof Content.Directory) {
             there.attributes = attributes;
@@ -150,15 +188,19 @@ public final class Tree {
         checkName(name, path);
         if (inode.names++ == 0) {
             inodes++;
+            memory += INODE_MEMORY;
         }
-        metadata += name.length() + 40;
-        if (inodes > MAX_INODES || metadata > MAX_METADATA) {
-            throw new TreeException(
-                    "the layer has more files or longer names than fit in memory, at " + printable(path));
+        names++;
+        memory += name.length() + NAME_MEMORY;
+        if (inodes > MAX_INODES || names >= MAX_NAMES || memory > maxMemory) {
+            throw new TreeException("the layer has more files or longer names than fit in a tree of "
+                    + (maxMemory >> 20) + " MiB of memory, at " + printable(path));
         }
         Inode replaced = children(directory).put(name, inode);
         if (replaced != null) {
             forget(replaced);
+            // It may have been on the way.
+            lastDirectory = null;
         }
     }
 

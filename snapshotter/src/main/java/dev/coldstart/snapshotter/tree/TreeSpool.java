@@ -1,6 +1,8 @@
 package dev.coldstart.snapshotter.tree;
 
 import java.io.IOException;
+import java.lang.foreign.Arena;
+import java.lang.foreign.MemorySegment;
 import java.nio.ByteBuffer;
 import java.nio.channels.FileChannel;
 import java.nio.file.Files;
@@ -16,6 +18,8 @@ public final class TreeSpool implements AutoCloseable {
 
     private final FileChannel channel;
     private final ByteBuffer buffer = ByteBuffer.allocateDirect(BUFFER);
+    private final Arena arena = Arena.ofShared();
+    private MemorySegment mapped = MemorySegment.NULL;
     private long flushed;
 
     /** A new spool in a directory. */
@@ -61,7 +65,7 @@ public final class TreeSpool implements AutoCloseable {
         }
     }
 
-    void flush() throws IOException {
+    private void flush() throws IOException {
         buffer.flip();
         while (buffer.hasRemaining()) {
             flushed += channel.write(buffer, flushed);
@@ -69,21 +73,25 @@ public final class TreeSpool implements AutoCloseable {
         buffer.clear();
     }
 
-    /** Reads bytes that were flushed; what was reserved and never written is zeros, also beyond the file's end. */
-    void read(long position, ByteBuffer into) throws IOException {
-        while (into.hasRemaining()) {
-            int read = channel.read(into, position);
-            if (read < 0) {
-                while (into.hasRemaining()) {
-                    into.put((byte) 0);
-                }
-            }
-            position += read;
+    /** Makes all that was written so far readable: through memory, as a read for each of 10^5 small files takes longer. */
+    void map() throws IOException {
+        flush();
+        if (channel.size() < flushed) {
+            // What was reserved last and never written; a mapping may not reach beyond the file.
+            channel.write(ByteBuffer.allocate(1), flushed - 1);
         }
+        mapped = channel.map(FileChannel.MapMode.READ_ONLY, 0, flushed, arena);
+    }
+
+    /** Copies bytes that were mapped to a buffer that has room for them; what was reserved and never written is zeros. */
+    void read(long position, ByteBuffer into, int length) {
+        into.put(into.position(), mapped.asSlice(position, length).asByteBuffer(), 0, length);
+        into.position(into.position() + length);
     }
 
     @Override
     public void close() throws IOException {
+        arena.close();
         channel.close();
     }
 }

@@ -7,12 +7,9 @@ import java.nio.channels.FileChannel;
 import java.util.ArrayDeque;
 import java.util.ArrayList;
 import java.util.Arrays;
-import java.util.Comparator;
 import java.util.Deque;
 import java.util.List;
-import java.util.Map;
 import java.util.zip.CRC32C;
-import org.jspecify.annotations.Nullable;
 
 /**
  * Writes a {@link Tree} as an EROFS image with 4 KiB blocks, uncompressed. Equal trees give equal bytes.
@@ -42,6 +39,9 @@ public final class TreeWriter {
     private static final int MAX_CHUNK_BITS = BLOCK_BITS + 31;
     static final int XATTR_HEADER = 12;
     static final int DIRENT = 12;
+    // Files and names are numbered with so many bits, beside what they are sorted by.
+    static final int NUMBER_BITS = 23;
+    static final int NUMBERS = (1 << NUMBER_BITS) - 1;
 
     /** The largest inline xattr area: i_xattr_icount is 16 bits wide. */
     static final int MAX_XATTRS = XATTR_HEADER + 4 * 0xfffe - 256;
@@ -55,10 +55,13 @@ public final class TreeWriter {
 
     private static final Xattr METACOPY = new Xattr(Xattr.TRUSTED, "overlay.metacopy", new byte[0]);
     private static final Xattr OPAQUE = new Xattr(Xattr.TRUSTED, "overlay.opaque", new byte[] {'y'});
+    private static final String REDIRECT = "overlay.redirect";
+    private static final int REDIRECT_SIZE =
+            METACOPY.diskSize() + Xattr.diskSize(REDIRECT.length(), Content.Redirect.PATH);
+    private static final byte[] ZEROS = new byte[BLOCK];
 
     private final TreeSpool spool;
     private final List<Inode> inodes = new ArrayList<>();
-    private final List<Inode> parents = new ArrayList<>();
     private final ByteBuffer out = ByteBuffer.allocateDirect(1 << 20).order(ByteOrder.LITTLE_ENDIAN);
     private final FileChannel file;
     private long written;
@@ -78,7 +81,7 @@ public final class TreeWriter {
      * @return number of files, the root included
      */
     public static int write(Tree tree, TreeSpool spool, byte[] uuid, FileChannel file) throws IOException {
-        spool.flush();
+        spool.map();
         TreeWriter writer = new TreeWriter(spool, file);
         writer.walk(tree.root);
         long blocks = writer.place();
@@ -90,75 +93,59 @@ public final class TreeWriter {
         return writer.inodes.size();
     }
 
-    /** Bytes of an inode's extended attributes on disk. */
-    static int xattrSize(List<Xattr> xattrs, List<Xattr> more) {
-        if (xattrs.isEmpty() && more.isEmpty()) {
+    /** Bytes of an inode's extended attributes on disk, those for overlayfs not counted. */
+    static int xattrSize(List<Xattr> xattrs) {
+        if (xattrs.isEmpty()) {
             return 0;
         }
         int size = XATTR_HEADER;
         for (Xattr xattr : xattrs) {
             size += xattr.diskSize();
         }
-        for (Xattr xattr : more) {
-            size += xattr.diskSize();
-        }
         return size;
+    }
+
+    private static int xattrSize(Inode inode) {
+        int own = xattrSize(inode.attributes.xattrs());
+        int overlay = switch (inode.content) {
+            case Content.Redirect redirect -> REDIRECT_SIZE;
+            case Content.Directory directory when inode.opaque -> OPAQUE.diskSize();
+            default -> 0;
+        };
+        return overlay > 0 && own == 0 ? XATTR_HEADER + overlay : own + overlay;
     }
 
     private void walk(Inode root) {
         Deque<Inode> directories = new ArrayDeque<>();
-        number(root, root, directories);
+        Deque<Inode> parents = new ArrayDeque<>();
+        number(root);
+        directories.add(root);
+        parents.add(root);
         for (Inode directory = directories.poll(); directory != null; directory = directories.poll()) {
-            for (Map.Entry<String, Inode> entry : sorted(directory)) {
-                if (entry.getValue().number == 0) {
-                    number(entry.getValue(), directory, directories);
+            Listing listing = Listing.of(directory, parents.remove());
+            directory.listing = listing;
+            for (Inode inode : listing.inodes()) {
+                if (inode.number == 0) {
+                    number(inode);
+                    if (inode.children != null) {
+                        directories.add(inode);
+                        parents.add(directory);
+                    }
                 }
             }
         }
     }
 
-    private void number(Inode inode, Inode parent, Deque<Inode> directories) {
+    private void number(Inode inode) {
         inodes.add(inode);
-        parents.add(parent);
         inode.number = inodes.size();
-        if (inode.children != null) {
-            directories.add(inode);
-        }
-    }
-
-    private static List<Map.Entry<String, Inode>> sorted(Inode directory) {
-        Map<String, Inode> children = directory.children;
-        if (children == null) {
-            return List.of();
-        }
-        List<Map.Entry<String, Inode>> entries = new ArrayList<>(children.entrySet());
-        // One char per byte: the order of chars is the order of unsigned bytes, which the kernel searches by.
-        entries.sort(Map.Entry.comparingByKey());
-        return entries;
-    }
-
-    /** The directory's names in order, with {@code .} and {@code ..}. */
-    private static List<Map.Entry<String, Inode>> entries(Inode directory, Inode parent) {
-        List<Map.Entry<String, Inode>> entries = sorted(directory);
-        List<Map.Entry<String, Inode>> all = new ArrayList<>(entries.size() + 2);
-        List<Map.Entry<String, Inode>> dots = List.of(Map.entry(".", directory), Map.entry("..", parent));
-        int dot = 0;
-        for (Map.Entry<String, Inode> entry : entries) {
-            while (dot < 2 && dots.get(dot).getKey().compareTo(entry.getKey()) < 0) {
-                all.add(dots.get(dot++));
-            }
-            all.add(entry);
-        }
-        all.addAll(dots.subList(dot, 2));
-        return all;
     }
 
     /** Gives every inode its offset and its blocks. Returns the blocks of the whole image. */
     private long place() throws TreeException {
         Gaps gaps = new Gaps();
-        for (int i = 0; i < inodes.size(); i++) {
-            Inode inode = inodes.get(i);
-            inode.dataSize = dataSize(inode, parents.get(i));
+        for (Inode inode : inodes) {
+            inode.dataSize = dataSize(inode);
             int fixed = INODE + xattrSize(inode);
             int tail = (int) (inode.dataSize % BLOCK);
             switch (inode.content) {
@@ -195,9 +182,9 @@ public final class TreeWriter {
     }
 
     /** Bytes in the data area or the tail: not those of chunk-based files. */
-    private static long dataSize(Inode inode, Inode parent) {
+    private static long dataSize(Inode inode) {
         return switch (inode.content) {
-            case Content.Directory directory -> directorySize(entries(inode, parent));
+            case Content.Directory directory -> directorySize(listing(inode).names());
             case Content.Symlink symlink -> symlink.target().length();
             case Content.Bytes bytes -> bytes.size();
             case Content.Device device -> 0;
@@ -207,34 +194,44 @@ public final class TreeWriter {
         };
     }
 
-    private static long directorySize(List<Map.Entry<String, Inode>> entries) {
-        long size = 0;
-        for (Map.Entry<String, Inode> entry : entries) {
-            int entrySize = DIRENT + entry.getKey().length();
-            if (size % BLOCK + entrySize > BLOCK) {
-                size = (size / BLOCK + 1) * BLOCK;
+    private static long directorySize(String[] names) {
+        long blocks = 0;
+        int used = 0;
+        for (String name : names) {
+            int entry = DIRENT + name.length();
+            if (used + entry > BLOCK) {
+                blocks++;
+                used = 0;
             }
-            size += entrySize;
+            used += entry;
         }
-        return size;
+        return blocks * BLOCK + used;
+    }
+
+    private static Listing listing(Inode directory) {
+        Listing listing = directory.listing;
+        if (listing == null) {
+            throw new IllegalStateException("a directory was not walked");
+        }
+        return listing;
     }
 
     private void writeInodes() throws IOException {
-        List<Inode> order = new ArrayList<>(inodes);
-        order.sort(Comparator.comparingLong(inode -> inode.offset));
-        Inode[] parentOf = new Inode[inodes.size() + 1];
-        for (int i = 0; i < inodes.size(); i++) {
-            parentOf[i + 1] = parents.get(i);
+        // Offset and number in one word: all inodes lie within the first 2^40 slots.
+        long[] order = new long[inodes.size()];
+        for (Inode inode : inodes) {
+            order[inode.number - 1] = ((inode.offset / SLOT) << NUMBER_BITS) | (inode.number - 1);
         }
-        for (Inode inode : order) {
+        Arrays.sort(order);
+        for (long next : order) {
+            Inode inode = inodes.get((int) (next & NUMBERS));
             pad(inode.offset);
-            writeInode(inode, parentOf[inode.number]);
+            writeInode(inode);
         }
     }
 
-    private void writeInode(Inode inode, Inode parent) throws IOException {
-        List<Xattr> overlay = overlayXattrs(inode);
-        int xattrs = xattrSize(inode.attributes.xattrs(), overlay);
+    private void writeInode(Inode inode) throws IOException {
+        int xattrs = xattrSize(inode);
         int layout;
         int union = 0;
         long size = inode.dataSize;
@@ -280,8 +277,11 @@ public final class TreeWriter {
             for (Xattr xattr : attributes.xattrs()) {
                 writeXattr(xattr);
             }
-            for (Xattr xattr : overlay) {
-                writeXattr(xattr);
+            if (inode.content instanceof Content.Redirect redirect) {
+                writeXattr(METACOPY);
+                writeXattr(new Xattr(Xattr.TRUSTED, REDIRECT, redirect.path()));
+            } else if (inode.children != null && inode.opaque) {
+                writeXattr(OPAQUE);
             }
         }
         switch (inode.content) {
@@ -302,7 +302,7 @@ public final class TreeWriter {
             }
             default -> {
                 if (inode.tail) {
-                    writeContent(inode, parent, inode.dataSize / BLOCK * BLOCK, inode.dataSize);
+                    writeContent(inode, inode.dataSize / BLOCK * BLOCK, inode.dataSize);
                 }
             }
         }
@@ -315,15 +315,11 @@ public final class TreeWriter {
         out.putShort((short) xattr.value().length);
         put(Tree.bytes(xattr.suffix()));
         put(xattr.value());
-        for (int i = 4 + xattr.suffix().length() + xattr.value().length; i < xattr.diskSize(); i++) {
-            room(1);
-            out.put((byte) 0);
-        }
+        zeros(-(xattr.suffix().length() + xattr.value().length) & 3);
     }
 
     private void writeData() throws IOException {
-        for (int i = 0; i < inodes.size(); i++) {
-            Inode inode = inodes.get(i);
+        for (Inode inode : inodes) {
             if (inode.content instanceof Content.Sparse sparse) {
                 long block = inode.block;
                 for (int chunk = 0; chunk < sparse.chunks().length; chunk++) {
@@ -338,46 +334,47 @@ public final class TreeWriter {
             long end = inode.tail ? inode.dataSize / BLOCK * BLOCK : inode.dataSize;
             if (end > 0) {
                 pad(inode.block * BLOCK);
-                writeContent(inode, parents.get(i), 0, end);
+                writeContent(inode, 0, end);
             }
         }
     }
 
     /** Writes a part of what an inode consists of; {@code from} is a multiple of the block size. */
-    private void writeContent(Inode inode, Inode parent, long from, long to) throws IOException {
+    private void writeContent(Inode inode, long from, long to) throws IOException {
         switch (inode.content) {
             case Content.Bytes bytes -> copy(bytes.spooled() + from, to - from);
             case Content.Symlink symlink -> put(Tree.bytes(symlink.target()));
-            default -> writeDirectory(entries(inode, parent), from, to);
+            default -> writeDirectory(listing(inode), from, to);
         }
     }
 
-    private void writeDirectory(List<Map.Entry<String, Inode>> entries, long from, long to) throws IOException {
+    /** Each block of a directory has first its entries, then their names. */
+    private void writeDirectory(Listing listing, long from, long to) throws IOException {
+        String[] names = listing.names();
         long base = written + out.position() - from;
         long size = 0;
         int first = 0;
-        while (first < entries.size()) {
+        while (first < names.length) {
             int end = first;
             int used = 0;
-            while (end < entries.size()
-                    && used + DIRENT + entries.get(end).getKey().length() <= BLOCK) {
-                used += DIRENT + entries.get(end).getKey().length();
+            while (end < names.length && used + DIRENT + names[end].length() <= BLOCK) {
+                used += DIRENT + names[end].length();
                 end++;
             }
             if (size >= from && size < to) {
                 pad(base + size);
+                room(used);
                 int name = DIRENT * (end - first);
-                for (Map.Entry<String, Inode> entry : entries.subList(first, end)) {
-                    Inode inode = entry.getValue();
-                    room(DIRENT);
+                for (int i = first; i < end; i++) {
+                    Inode inode = listing.inodes()[i];
                     out.putLong(inode.offset / SLOT);
                     out.putShort((short) name);
                     out.put(fileType(inode));
                     out.put((byte) 0);
-                    name += entry.getKey().length();
+                    name += names[i].length();
                 }
-                for (Map.Entry<String, Inode> entry : entries.subList(first, end)) {
-                    put(Tree.bytes(entry.getKey()));
+                for (int i = first; i < end; i++) {
+                    out.put(Tree.bytes(names[i]));
                 }
             }
             size += BLOCK;
@@ -406,19 +403,6 @@ public final class TreeWriter {
         while (block.hasRemaining()) {
             file.write(block, block.position());
         }
-    }
-
-    private static List<Xattr> overlayXattrs(Inode inode) {
-        return switch (inode.content) {
-            case Content.Redirect redirect ->
-                List.of(METACOPY, new Xattr(Xattr.TRUSTED, "overlay.redirect", Tree.bytes(redirect.path())));
-            case Content.Directory directory when inode.opaque -> List.of(OPAQUE);
-            default -> List.of();
-        };
-    }
-
-    private static int xattrSize(Inode inode) {
-        return xattrSize(inode.attributes.xattrs(), overlayXattrs(inode));
     }
 
     private static int chunkBits(long size) {
@@ -481,10 +465,7 @@ public final class TreeWriter {
         while (length > 0) {
             room(1);
             int piece = (int) Math.min(length, out.remaining());
-            int limit = out.limit();
-            out.limit(out.position() + piece);
-            spool.read(spooled, out);
-            out.limit(limit);
+            spool.read(spooled, out, piece);
             spooled += piece;
             length -= piece;
         }
@@ -501,13 +482,15 @@ public final class TreeWriter {
     }
 
     private void pad(long to) throws IOException {
-        for (long missing = to - written - out.position(); missing > 0; ) {
+        zeros(to - written - out.position());
+    }
+
+    private void zeros(long count) throws IOException {
+        while (count > 0) {
             room(1);
-            int piece = (int) Math.min(missing, out.remaining());
-            for (int i = 0; i < piece; i++) {
-                out.put((byte) 0);
-            }
-            missing -= piece;
+            int piece = (int) Math.min(count, Math.min(out.remaining(), ZEROS.length));
+            out.put(ZEROS, 0, piece);
+            count -= piece;
         }
     }
 
@@ -527,31 +510,26 @@ public final class TreeWriter {
 
     /** Free room between inodes: what fits in a block stays in one block. */
     private static final class Gaps {
-        // By size in slots: offsets of gaps at the end of blocks.
-        private final @Nullable Deque<Long>[] bySize = newArray();
-        private long end = SUPER_OFFSET + SUPER_SIZE;
+        private static final int SLOTS = BLOCK / SLOT;
 
-        @SuppressWarnings({"unchecked", "rawtypes"})
-        private static @Nullable Deque<Long>[] newArray() {
-            return new Deque[BLOCK / SLOT + 1];
-        }
+        // By size in slots: a stack of offsets of gaps at the end of blocks.
+        private final long[][] bySize = new long[SLOTS + 1][0];
+        private final int[] count = new int[SLOTS + 1];
+        private long end = SUPER_OFFSET + SUPER_SIZE;
 
         long take(int bytes) {
             int slots = (bytes + SLOT - 1) / SLOT;
-            if (slots > BLOCK / SLOT) {
+            if (slots > SLOTS) {
                 long at = end;
                 end += (long) slots * SLOT;
                 return at;
             }
             int left = (int) (BLOCK - end % BLOCK) / SLOT;
-            for (int size = slots; size < bySize.length; size++) {
-                Deque<Long> gaps = bySize[size];
-                // The open block at the end is the better place when it fits no worse.
-                if (size >= left && slots <= left) {
-                    break;
-                }
-                Long at = gaps == null ? null : gaps.poll();
-                if (at != null) {
+            // The open block at the end is the better place when it fits no worse.
+            int sizes = slots <= left ? left : SLOTS + 1;
+            for (int size = slots; size < sizes; size++) {
+                if (count[size] > 0) {
+                    long at = bySize[size][--count[size]];
                     keep(at + (long) slots * SLOT, size - slots);
                     return at;
                 }
@@ -571,12 +549,10 @@ public final class TreeWriter {
 
         private void keep(long at, int slots) {
             if (slots >= INODE / SLOT) {
-                Deque<Long> gaps = bySize[slots];
-                if (gaps == null) {
-                    gaps = new ArrayDeque<>();
-                    bySize[slots] = gaps;
+                if (count[slots] == bySize[slots].length) {
+                    bySize[slots] = Arrays.copyOf(bySize[slots], 16 + 2 * count[slots]);
                 }
-                gaps.add(at);
+                bySize[slots][count[slots]++] = at;
             }
         }
     }

@@ -62,6 +62,10 @@ public record Xattr(int prefix, String suffix, byte[] value) {
 
     /** Bytes it takes on disk: {@code struct erofs_xattr_entry}, name and value, padded to 4. */
     int diskSize() {
-        return (4 + suffix.length() + value.length + 3) & ~3;
+        return diskSize(suffix.length(), value.length);
+    }
+
+    static int diskSize(int suffix, int value) {
+        return (4 + suffix + value + 3) & ~3;
     }
 }

@@ -9,8 +9,15 @@ import java.nio.file.Files;
 import java.nio.file.LinkOption;
 import java.nio.file.Path;
 import java.nio.file.StandardOpenOption;
+import java.util.ArrayList;
+import java.util.Collections;
 import java.util.List;
 import java.util.Map;
+import java.util.Objects;
+import java.util.Random;
+import java.util.Set;
+import java.util.TreeSet;
+import java.util.stream.Stream;
 import org.junit.jupiter.api.Test;
 import org.junit.jupiter.api.io.TempDir;
 
@@ -26,7 +33,7 @@ final class TreeTest {
         Map<String, Long> sizes = Map.of("a", 1L, "b", (1L << 20) + 1, "c", 5L << 30, "d", (1L << 44) + 5);
         Tree tree = new Tree();
         for (Map.Entry<String, Long> file : sizes.entrySet()) {
-            tree.put(file.getKey(), PLAIN, new Content.Redirect("/ab/" + "c".repeat(62), file.getValue()));
+            tree.put(file.getKey(), PLAIN, new Content.Redirect(new byte[32], file.getValue()));
         }
         Path image = write(tree, "sizes");
         assumeTrue(
@@ -55,6 +62,55 @@ final class TreeTest {
             images[i] = Files.readAllBytes(write(tree, "image" + i));
         }
         assertThat(images[0]).isEqualTo(images[1]);
+    }
+
+    @Test
+    void namesAreFoundInWhateverOrderTheyCame() throws Exception {
+        Random random = new Random(1);
+        Tree tree = new Tree();
+        // Beginnings that some share, names that begin with others, and bytes above 127.
+        Set<String> names = new TreeSet<>(List.of("-", "!", "..a", ".a", "~"));
+        for (int i = 0; i < 5000; i++) {
+            names.add("shared".substring(0, random.nextInt(7))
+                    + "x".repeat(random.nextInt(5))
+                    + (char) (1 + random.nextInt(46))
+                    + (char) (128 + random.nextInt(128)));
+        }
+        List<String> shuffled = new ArrayList<>(names);
+        Collections.shuffle(shuffled, random);
+        for (String name : shuffled) {
+            tree.put("d/" + name, PLAIN, new Content.Fifo());
+        }
+        assertThat(Listing.of(child(tree.root, "d"), tree.root).names())
+                .containsExactlyElementsOf(Stream.concat(names.stream(), Stream.of(".", ".."))
+                        .sorted()
+                        .toList());
+    }
+
+    @Test
+    void anEntryOfTheSameDirectoryAsTheOneBeforeGoesWhereThePathLeadsNow() throws Exception {
+        Tree tree = new Tree();
+        tree.put("a/one", PLAIN, new Content.Fifo());
+        tree.put("b/one", PLAIN, new Content.Fifo());
+        tree.put("b", PLAIN, new Content.Symlink("a"));
+        tree.put("b/two", PLAIN, new Content.Fifo());
+        tree.put("b/./three", PLAIN, new Content.Fifo());
+        tree.put("b/three/", PLAIN, new Content.Fifo());
+        Inode a = Objects.requireNonNull(
+                Objects.requireNonNull(tree.root.children).get("a"));
+        assertThat(a.children).containsOnlyKeys("one", "two", "three");
+    }
+
+    @Test
+    void aLayerOfMoreFilesThanFitInMemoryIsRefused() throws Exception {
+        Tree tree = new Tree(1 << 20);
+        assertThatThrownBy(() -> {
+                    for (int i = 0; i < 100_000; i++) {
+                        tree.put("d/" + i, PLAIN, new Content.Fifo());
+                    }
+                })
+                .isInstanceOf(TreeException.class)
+                .hasMessageContaining("1 MiB of memory");
     }
 
     @Test
@@ -112,6 +168,10 @@ final class TreeTest {
         } finally {
             run("umount", mount.toString());
         }
+    }
+
+    private static Inode child(Inode directory, String name) {
+        return Objects.requireNonNull(Objects.requireNonNull(directory.children).get(name));
     }
 
     private Path write(Tree tree, String name) throws Exception {
