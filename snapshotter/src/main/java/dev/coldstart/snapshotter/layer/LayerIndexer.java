@@ -31,7 +31,8 @@ import org.jspecify.annotations.Nullable;
  * its bytes, and in the tree a redirect to it; a smaller or a sparse file has its bytes in the tree. Whiteouts become
  * what overlayfs takes for them: {@code .wh.NAME} a character device 0:0, {@code .wh..wh..opq} the attribute {@code
  * trusted.overlay.opaque}; other names that start with {@code .wh..wh.} are dropped. {@code trusted.overlay.*} of the
- * layer itself is never taken over, nor are attributes in namespaces that EROFS does not have.
+ * layer itself is never taken over, nor are attributes in namespaces that EROFS does not have. Access control lists are
+ * taken from {@code SCHILY.xattr.} records, as containerd does, and not from {@code SCHILY.acl.}.
  */
 public final class LayerIndexer {
     /**
@@ -228,7 +229,7 @@ public final class LayerIndexer {
 
     private void put(TarEntry entry, TarReader reader, TarStream tar) throws IOException {
         if (entry.type() == '1') {
-            tree.link(entry.path(), entry.link());
+            tree.link(entry.path(), entry.link(), attributes(entry));
             return;
         }
         Content content = switch (entry.type()) {
@@ -239,18 +240,18 @@ public final class LayerIndexer {
             case '6' -> new Content.Fifo();
             default -> regular(entry, reader, tar);
         };
-        List<Xattr> xattrs = new ArrayList<>();
+        tree.put(entry.path(), attributes(entry), content);
+    }
+
+    private static Attributes attributes(TarEntry entry) throws TreeException {
+        List<Xattr> xattrs = entry.xattrs().isEmpty() ? List.of() : new ArrayList<>();
         for (Map.Entry<String, byte[]> attribute : entry.xattrs().entrySet()) {
             Xattr xattr = Xattr.of(attribute.getKey(), attribute.getValue());
             if (xattr != null && !attribute.getKey().startsWith(OVERLAY)) {
                 xattrs.add(xattr);
             }
         }
-        tree.put(
-                entry.path(),
-                new Attributes(
-                        entry.mode(), entry.uid(), entry.gid(), entry.seconds(), entry.nanos(), List.copyOf(xattrs)),
-                content);
+        return new Attributes(entry.mode(), entry.uid(), entry.gid(), entry.seconds(), entry.nanos(), xattrs);
     }
 
     private Content regular(TarEntry entry, TarReader reader, TarStream tar) throws IOException {

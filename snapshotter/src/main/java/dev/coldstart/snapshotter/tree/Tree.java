@@ -2,6 +2,7 @@ package dev.coldstart.snapshotter.tree;
 
 import java.nio.charset.StandardCharsets;
 import java.util.ArrayDeque;
+import java.util.ArrayList;
 import java.util.Deque;
 import java.util.List;
 import java.util.Map;
@@ -14,7 +15,12 @@ import org.jspecify.annotations.Nullable;
  * <p>What it does with a path is what containerd's unpacking does: {@code ./} and a leading {@code /} are dropped; a
  * directory that has no entry of its own is made (0755, root); a symbolic link on the way to the last name is followed,
  * within the layer and never above its root; a later entry replaces an earlier one, but a directory over a directory only
- * replaces its attributes. A path with {@code ..} in it is refused.
+ * changes its attributes, and one for the root is ignored; one that adds a name to a file changes its attributes too. A
+ * path with {@code ..} in it is refused. Times are taken as they are, while containerd's stop at 1970.
+ *
+ * <p>Attributes become what the kernel would make of them: a symbolic link has all permissions; {@code user.} attributes are
+ * for regular files and directories only, access control lists not for symbolic links, and they follow the permissions
+ * ({@link PosixAcl}). What it would not take is refused: it would make a file that cannot be copied up.
  */
 public final class Tree {
     private static final int MAX_NAME = 255;
@@ -70,12 +76,6 @@ public final class Tree {
             }
             memory += target.length() + VALUE_MEMORY;
         }
-        for (Xattr xattr : attributes.xattrs()) {
-            memory += xattr.suffix().length() + xattr.value().length + VALUE_MEMORY;
-        }
-        if (TreeWriter.xattrSize(attributes.xattrs()) > TreeWriter.MAX_XATTRS) {
-            throw new TreeException(printable(path) + " has more extended attributes than a tree can hold");
-        }
         int slash = path.lastIndexOf('/');
         String last = path.substring(slash + 1);
         Inode directory = lastDirectory;
@@ -91,7 +91,6 @@ public final class Tree {
                 if (!(content instanceof Content.Directory)) {
                     throw new TreeException("the layer's root is not a directory");
                 }
-                root.attributes = attributes;
                 return;
             }
             directory = directory(names, path);
@@ -103,20 +102,20 @@ public final class Tree {
         }
         Inode there = children(directory).get(last);
         if (there != null && there.children != null && content instanceof Content.Directory) {
-            there.attributes = attributes;
+            change(there, attributes, false, path);
             return;
         }
-        Inode inode = new Inode(attributes, content);
+        Inode inode = new Inode(settle(attributes, content, path), content);
         inode.opaque = there != null && there.opaque;
         enter(directory, last, inode, path);
     }
 
     /**
-     * Puts one more name of a file that is already there.
+     * Puts one more name of a file that is already there, and changes its attributes to those of the link's entry.
      *
      * @throws TreeException if there is no such file, or it is a directory
      */
-    public void link(String path, String target) throws TreeException {
+    public void link(String path, String target, Attributes attributes) throws TreeException {
         Deque<String> targetNames = split(target);
         String targetName = targetNames.pollLast();
         Inode inode = targetName == null
@@ -135,9 +134,61 @@ public final class Tree {
             throw new TreeException("the layer's root is not a directory");
         }
         Inode directory = directory(names, path);
+        change(inode, attributes, true, path);
         if (children(directory).get(last) != inode) {
             enter(directory, last, inode, path);
         }
+    }
+
+    /** Sets attributes of a file that is there; of its extended ones those stay that are not set again. */
+    private void change(Inode inode, Attributes attributes, boolean isFile, String path) throws TreeException {
+        List<Xattr> xattrs = new ArrayList<>(attributes.xattrs());
+        for (Xattr xattr : inode.attributes.xattrs()) {
+            // A change of owner takes a file its capability.
+            if (!(isFile && xattr.isCapability())
+                    && attributes.xattrs().stream().noneMatch(xattr::hasSameName)) {
+                xattrs.add(xattr);
+            }
+        }
+        inode.attributes = settle(
+                new Attributes(
+                        attributes.permissions(),
+                        attributes.uid(),
+                        attributes.gid(),
+                        attributes.seconds(),
+                        attributes.nanos(),
+                        xattrs),
+                inode.content,
+                path);
+    }
+
+    /** What the kernel makes of attributes that are set on a file of this kind. */
+    private Attributes settle(Attributes attributes, Content content, String path) throws TreeException {
+        boolean symlink = content instanceof Content.Symlink;
+        int permissions = symlink ? 0777 : attributes.permissions();
+        List<Xattr> xattrs = attributes.xattrs();
+        if (!xattrs.isEmpty()) {
+            xattrs = new ArrayList<>();
+            for (Xattr xattr : attributes.xattrs()) {
+                Xattr settled = xattr.settle(content, permissions, path);
+                if (settled != null) {
+                    xattrs.add(settled);
+                    memory += settled.suffix().length() + settled.value().length + VALUE_MEMORY;
+                }
+            }
+            if (TreeWriter.xattrSize(xattrs) > TreeWriter.MAX_XATTRS) {
+                throw new TreeException(printable(path) + " has more extended attributes than a tree can hold");
+            }
+        } else if (permissions == attributes.permissions()) {
+            return attributes;
+        }
+        return new Attributes(
+                permissions,
+                attributes.uid(),
+                attributes.gid(),
+                attributes.seconds(),
+                attributes.nanos(),
+                List.copyOf(xattrs));
     }
 
     /**

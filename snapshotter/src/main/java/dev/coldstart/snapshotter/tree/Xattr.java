@@ -14,9 +14,9 @@ public record Xattr(int prefix, String suffix, byte[] value) {
     static final int TRUSTED = 4;
 
     private static final int USER = 1;
-    private static final int POSIX_ACL_ACCESS = 2;
-    private static final int POSIX_ACL_DEFAULT = 3;
-    private static final int SECURITY = 6;
+    static final int POSIX_ACL_ACCESS = 2;
+    static final int POSIX_ACL_DEFAULT = 3;
+    static final int SECURITY = 6;
     private static final int MAX_NAME = 255;
 
     /**
@@ -58,6 +58,64 @@ public record Xattr(int prefix, String suffix, byte[] value) {
             case SECURITY -> "security." + suffix;
             default -> null;
         };
+    }
+
+    boolean hasSameName(Xattr other) {
+        return prefix == other.prefix && suffix.equals(other.suffix);
+    }
+
+    boolean isCapability() {
+        return prefix == SECURITY && suffix.equals("capability");
+    }
+
+    /**
+     * What the kernel makes of it on a file of this kind.
+     *
+     * @return null if such a file does not have it
+     * @throws TreeException if the kernel would not set it
+     */
+    @Nullable
+    Xattr settle(Content content, int permissions, String path) throws TreeException {
+        boolean directory = content instanceof Content.Directory;
+        boolean symlink = content instanceof Content.Symlink;
+        boolean regular = content instanceof Content.Bytes
+                || content instanceof Content.Sparse
+                || content instanceof Content.Redirect;
+        switch (prefix) {
+            case USER -> {
+                // xattr_permission() of fs/xattr.c
+                return regular || directory ? this : null;
+            }
+            case POSIX_ACL_ACCESS, POSIX_ACL_DEFAULT -> {
+                if (symlink) {
+                    return null;
+                }
+                try {
+                    byte[] acl = PosixAcl.settle(value, prefix == POSIX_ACL_ACCESS ? permissions : -1);
+                    if (acl == null) {
+                        return null;
+                    }
+                    if (prefix == POSIX_ACL_DEFAULT && !directory) {
+                        throw new TreeException(Tree.printable(path)
+                                + " has a default access control list, which only directories can have");
+                    }
+                    return new Xattr(prefix, suffix, acl);
+                } catch (IllegalArgumentException e) {
+                    throw new TreeException(Tree.printable(path) + " has a malformed access control list");
+                }
+            }
+            default -> {
+                if (isCapability() && !isSoundCapability()) {
+                    throw new TreeException(Tree.printable(path) + " has a malformed security.capability");
+                }
+                return this;
+            }
+        }
+    }
+
+    /** {@code struct vfs_ns_cap_data} of revision 2 or 3, as cap_convert_nscap() of security/commoncap.c wants it. */
+    private boolean isSoundCapability() {
+        return (value.length == 20 && value[3] == 2) || (value.length == 24 && value[3] == 3);
     }
 
     /** Bytes it takes on disk: {@code struct erofs_xattr_entry}, name and value, padded to 4. */

@@ -112,7 +112,6 @@ final class TreeMountTest {
         byte[] capability = HexFormat.of().parseHex("0100000280340000000000000000000000000000");
         Random random = new Random(1);
         Tar tar = new Tar()
-                .add(Tar.directory("./").mode(0750))
                 .add(Tar.directory("usr/").mode(01777).owner(3, 4))
                 .add(Tar.file("usr/empty", new byte[0]).mode(0600))
                 .add(Tar.file("usr/small", bytes(random, 100)).pax("mtime", "1234567890.123456789"))

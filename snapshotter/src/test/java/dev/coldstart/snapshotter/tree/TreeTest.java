@@ -10,7 +10,9 @@ import java.nio.file.LinkOption;
 import java.nio.file.Path;
 import java.nio.file.StandardOpenOption;
 import java.util.ArrayList;
+import java.util.Arrays;
 import java.util.Collections;
+import java.util.HexFormat;
 import java.util.List;
 import java.util.Map;
 import java.util.Objects;
@@ -123,8 +125,8 @@ final class TreeTest {
         tree.put("lib/a", PLAIN, new Content.Fifo());
         tree.put("up/lib/b", PLAIN, new Content.Fifo());
         tree.put("absolute/lib/c", PLAIN, new Content.Fifo());
-        tree.link("usr/lib/d", "lib/a");
-        tree.link("usr/lib/e", "usr/lib/b");
+        tree.link("usr/lib/d", "lib/a", PLAIN);
+        tree.link("usr/lib/e", "usr/lib/b", PLAIN);
         // root, usr, lib, three links, three pipes
         assertThat(tree.inodes()).isEqualTo(9);
     }
@@ -141,8 +143,8 @@ final class TreeTest {
                     .isInstanceOf(TreeException.class);
         }
         assertThatThrownBy(() -> tree.put("/", PLAIN, new Content.Fifo())).isInstanceOf(TreeException.class);
-        assertThatThrownBy(() -> tree.link("x", "absent")).isInstanceOf(TreeException.class);
-        assertThatThrownBy(() -> tree.link("x", "/")).isInstanceOf(TreeException.class);
+        assertThatThrownBy(() -> tree.link("x", "absent", PLAIN)).isInstanceOf(TreeException.class);
+        assertThatThrownBy(() -> tree.link("x", "/", PLAIN)).isInstanceOf(TreeException.class);
         assertThatThrownBy(() -> tree.put("l", PLAIN, new Content.Symlink(""))).isInstanceOf(TreeException.class);
     }
 
@@ -150,9 +152,9 @@ final class TreeTest {
     void aFileMayHaveManyNamesAndLoseThem() throws Exception {
         Tree tree = new Tree();
         tree.put("a/one", PLAIN, new Content.Fifo());
-        tree.link("two", "a/one");
-        tree.link("two", "a/one");
-        tree.link("three", "two");
+        tree.link("two", "a/one", PLAIN);
+        tree.link("two", "a/one", PLAIN);
+        tree.link("three", "two", PLAIN);
         tree.put("a", PLAIN, new Content.Fifo());
         Path image = write(tree, "links");
         assumeTrue(
@@ -168,6 +170,46 @@ final class TreeTest {
         } finally {
             run("umount", mount.toString());
         }
+    }
+
+    @Test
+    void attributesThatTheKernelWouldRefuseAreRefused() throws Exception {
+        Tree tree = new Tree();
+        Content.Bytes file = new Content.Bytes(0, 0);
+        tree.put("file", PLAIN, file);
+        byte[] acl = acl("01000600ffffffff 04000400ffffffff 20000400ffffffff");
+        for (Xattr bad : List.of(
+                new Xattr(Xattr.SECURITY, "capability", new byte[20]),
+                new Xattr(Xattr.SECURITY, "capability", new byte[] {0, 0, 0, 2}),
+                new Xattr(Xattr.POSIX_ACL_DEFAULT, "", acl),
+                new Xattr(Xattr.POSIX_ACL_ACCESS, "", new byte[0]),
+                new Xattr(Xattr.POSIX_ACL_ACCESS, "", Arrays.copyOf(acl, acl.length - 1)),
+                new Xattr(Xattr.POSIX_ACL_ACCESS, "", Arrays.copyOf(acl, acl.length - 8)),
+                new Xattr(Xattr.POSIX_ACL_ACCESS, "", Arrays.copyOf(acl, acl.length + 8)),
+                new Xattr(
+                        Xattr.POSIX_ACL_ACCESS,
+                        "",
+                        acl("01000600ffffffff 0200050001000000 04000400ffffffff 20000400ffffffff")),
+                new Xattr(Xattr.POSIX_ACL_ACCESS, "", acl("04000400ffffffff 01000600ffffffff 20000400ffffffff")),
+                new Xattr(Xattr.POSIX_ACL_ACCESS, "", acl("01000e00ffffffff 04000400ffffffff 20000400ffffffff")))) {
+            Attributes attributes = new Attributes(0644, 0, 0, 0, 0, List.of(bad));
+            String value = HexFormat.of().formatHex(bad.value());
+            assertThatThrownBy(() -> tree.put("bad", attributes, file))
+                    .as(value)
+                    .isInstanceOf(TreeException.class)
+                    .hasMessageStartingWith("bad has a");
+            assertThatThrownBy(() -> tree.link("bad", "file", attributes))
+                    .as(value)
+                    .isInstanceOf(TreeException.class);
+        }
+        Xattr sound = new Xattr(Xattr.POSIX_ACL_ACCESS, "", acl);
+        tree.put("file", new Attributes(0644, 0, 0, 0, 0, List.of(sound)), file);
+        // It says what the permissions say.
+        assertThat(child(tree.root, "file").attributes.xattrs()).isEmpty();
+    }
+
+    private static byte[] acl(String entries) {
+        return HexFormat.of().parseHex("02000000" + entries.replace(" ", ""));
     }
 
     private static Inode child(Inode directory, String name) {
