@@ -44,8 +44,8 @@ public final class LayerIndexer {
 
     /**
      * Files of at most so many bytes are in the tree instead of being objects. One block: on disk it takes no more than an
-     * object would, and it spares every such file (of 101,000 small ones 72 %, of a Debian root's 63 %) a lookup in the
-     * tiers, an open through FUSE when it is not here, and a row in the index.
+     * object would, and it spares every such file (half of a Python layer's, 70 % of an npm tree's) a lookup in the tiers, an
+     * open through FUSE when it is not here, and a row in the index. With more, trees grow faster than objects get fewer.
      */
     public static final int INLINE = 4 << 10;
 

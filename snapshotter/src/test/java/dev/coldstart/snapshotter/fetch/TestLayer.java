@@ -29,6 +29,20 @@ public record TestLayer(Map<String, byte[]> files, byte[] tar, byte[] blob) {
         files.put("large/one", bytes(random, 5_000_000));
         files.put("large/two", bytes(random, 3_333_333));
         files.put("small/twin", Objects.requireNonNull(files.get("small/f7")));
+        return of(files);
+    }
+
+    /** Files of one size; the same seed gives the same layer. */
+    public static TestLayer ofFiles(long seed, int count, int size) throws IOException {
+        Random random = new Random(seed);
+        Map<String, byte[]> files = new TreeMap<>();
+        for (int i = 0; i < count; i++) {
+            files.put("d" + i % 100 + "/f" + i, bytes(random, size));
+        }
+        return of(files);
+    }
+
+    private static TestLayer of(Map<String, byte[]> files) throws IOException {
         ByteArrayOutputStream tar = new ByteArrayOutputStream();
         for (Map.Entry<String, byte[]> file : files.entrySet()) {
             tar.writeBytes(header(file.getKey(), file.getValue().length));

@@ -1,6 +1,7 @@
 package dev.coldstart.snapshotter.layer;
 
 import static org.assertj.core.api.Assertions.assertThat;
+import static org.junit.jupiter.api.Assumptions.abort;
 import static org.junit.jupiter.api.Assumptions.assumeTrue;
 
 import dev.coldstart.snapshotter.fetch.BlobSource;
@@ -24,6 +25,7 @@ import java.nio.file.attribute.PosixFilePermissions;
 import java.time.Duration;
 import java.util.ArrayList;
 import java.util.Arrays;
+import java.util.Comparator;
 import java.util.HexFormat;
 import java.util.List;
 import java.util.Map;
@@ -312,13 +314,38 @@ final class TreeMountTest {
                 .isEqualTo(Files.getAttribute(lower.resolve("d/large"), "unix:ino"));
     }
 
+    @Test
+    void aLayerOfARealImageIsAsTarUnpacksIt() throws Exception {
+        Path images = Path.of(
+                System.getenv().getOrDefault("COLDSTART_CACHE", "/var/cache/coldstart"), "images");
+        assumeTrue(Files.isDirectory(images), "no image has been made here; integration/test makes one");
+        List<Path> layers;
+        try (Stream<Path> files = Files.walk(images)) {
+            layers = files.filter(file -> file.toString().contains("/blobs/sha256/"))
+                    .filter(file -> file.toFile().length() > 1 << 20)
+                    .sorted(Comparator.comparingLong(file -> file.toFile().length()))
+                    .toList();
+        }
+        for (Path layer : layers) {
+            // Whiteouts, tar unpacks as files.
+            if (!run("tar", "-tzf", layer.toString()).contains("/.wh.")) {
+                compareWithTar(Files.readAllBytes(layer), layer);
+                return;
+            }
+        }
+        abort("no layer without whiteouts is here");
+    }
+
     /** Compares attributes in the tree, and all that a tar can tell in an overlay of the tree and its objects. */
     private void compareWithTar(byte[] tar) throws Exception {
+        compareWithTar(Tar.gzip(tar), Files.write(directory.resolve("layer.tar"), tar));
+    }
+
+    /** Compares attributes in the tree, and all that a tar can tell in an overlay of the tree and its objects. */
+    private void compareWithTar(byte[] blob, Path archive) throws Exception {
         requireRoot();
         Path unpacked = Files.createTempDirectory(directory, "unpacked");
         Files.setPosixFilePermissions(unpacked, PosixFilePermissions.fromString("rwxr-xr-x"));
-        Path archive = directory.resolve("layer.tar");
-        Files.write(archive, tar);
         run(
                 "tar",
                 "-C",
@@ -329,7 +356,7 @@ final class TreeMountTest {
                 "--same-owner",
                 "-xpf",
                 archive.toString());
-        Path tree = mountTree(index(Tar.gzip(tar), sink()));
+        Path tree = mountTree(index(blob, sink()));
         assertThat(attributes(tree)).isEqualTo(attributes(unpacked));
         Path merged = overlay(tree.toString());
         assertThat(entries(merged)).isEqualTo(entries(unpacked));
@@ -485,12 +512,13 @@ final class TreeMountTest {
         }
     }
 
-    private static void run(String... command) throws IOException, InterruptedException {
+    private static String run(String... command) throws IOException, InterruptedException {
         Process process = new ProcessBuilder(command).redirectErrorStream(true).start();
         String output = new String(process.getInputStream().readAllBytes(), StandardCharsets.UTF_8);
         assertThat(process.waitFor())
                 .as(Arrays.toString(command) + ": " + output)
                 .isZero();
+        return output;
     }
 
     private static byte[] bytes(Random random, int length) {
