@@ -10,6 +10,7 @@ import dev.coldstart.snapshotter.layer.ProgressListener;
 import dev.coldstart.snapshotter.metadata.LayerSource;
 import dev.coldstart.snapshotter.object.ObjectStore;
 import dev.coldstart.snapshotter.object.PartialObject;
+import dev.coldstart.snapshotter.object.StoreSettings;
 import dev.coldstart.snapshotter.registry.Credentials;
 import dev.coldstart.snapshotter.registry.RegistryClient;
 import dev.coldstart.snapshotter.registry.Trust;
@@ -47,13 +48,15 @@ class SmallFilesTest {
                 null,
                 ProgressListener.NONE);
         try (FaultyRegistry registry = new FaultyRegistry(false);
-                RegistryClient client = new RegistryClient(host -> true, Trust.with(List.of()), Credentials.none());
-                ObjectStore store = ObjectStore.open(root)) {
+                RegistryClient client = new RegistryClient(
+                        host -> true, Trust.with(List.of()), Credentials.none(), Duration.ofSeconds(5));
+                ObjectStore store = ObjectStore.open(root, StoreSettings.DEFAULTS);
+                LayerOrdinals ordinals = LayerOrdinals.open(root.resolve("layers"))) {
             registry.blob(data.digest().toString(), data.blob());
             LayerSource source = new LayerSource(data.digest(), registry.host(), "team/model");
             try (SpanFetcher fetcher = new SpanFetcher(
                     new RegistrySource(client, digest -> List.of(source)), store, Duration.ofSeconds(20))) {
-                KnownLayer layer = new KnownLayers().add(data.digest(), path);
+                KnownLayer layer = new KnownLayers(ordinals).add(data.digest(), path);
                 LayerIndex index = layer.index();
                 List<Integer> rows = new ArrayList<>();
                 for (int row = 0; row < index.objectCount(); row++) {
@@ -79,7 +82,7 @@ class SmallFilesTest {
         PartialObject object = store.acquire(name, size, layer.pieces(row), layer.cut());
         try (Arena arena = Arena.ofConfined()) {
             MemorySegment into = arena.allocate(size);
-            fetcher.read(layer, row, object, new CallState(arena), into, size, 0);
+            fetcher.read(layer, row, object, new CallState(arena), into, size, 0, fetcher.deadline());
         } finally {
             store.release(name, layer.cut());
         }

@@ -268,7 +268,11 @@ final class TreeMountTest {
                 .add(Tar.directory("d/").owner(7, 8))
                 .add(Tar.file("d/large", large).mode(0640).owner(1000, 1001).xattr("user.one", new byte[] {1}))
                 .add(Tar.file("d/small", small))
-                .add(Tar.of("d/twin", '1').link("d/large"))
+                .add(Tar.of("d/twin", '1')
+                        .link("d/large")
+                        .mode(0640)
+                        .owner(1000, 1001)
+                        .xattr("user.one", new byte[] {1}))
                 .add(Tar.file("d/gone", large))
                 .add(Tar.file("d/moved", bytes(random, 9000)))
                 .add(Tar.directory("e/"))
@@ -316,8 +320,7 @@ final class TreeMountTest {
 
     @Test
     void aLayerOfARealImageIsAsTarUnpacksIt() throws Exception {
-        Path images = Path.of(
-                System.getenv().getOrDefault("COLDSTART_CACHE", "/var/cache/coldstart"), "images");
+        Path images = Path.of(System.getenv().getOrDefault("COLDSTART_CACHE", "/var/cache/coldstart"), "images");
         assumeTrue(Files.isDirectory(images), "no image has been made here; integration/test makes one");
         List<Path> layers;
         try (Stream<Path> files = Files.walk(images)) {

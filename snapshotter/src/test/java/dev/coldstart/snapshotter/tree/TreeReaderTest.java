@@ -10,6 +10,7 @@ import java.lang.foreign.MemorySegment;
 import java.nio.ByteBuffer;
 import java.nio.ByteOrder;
 import java.nio.channels.FileChannel;
+import java.nio.charset.StandardCharsets;
 import java.nio.file.Files;
 import java.nio.file.Path;
 import java.nio.file.StandardOpenOption;
@@ -208,20 +209,23 @@ final class TreeReaderTest {
                             attributes(random),
                             new Content.Device(random.nextBoolean(), random.nextInt(4096), random.nextInt(1 << 20)));
                 case 3 -> tree.put(path, attributes(random), new Content.Fifo());
-                case 4 -> tree.link(path, PATHS.get(random.nextInt(PATHS.size())));
+                case 4 -> tree.link(path, PATHS.get(random.nextInt(PATHS.size())), attributes(random));
                 case 5 -> tree.whiteout("d", name(random, 3));
                 case 6 -> tree.opaque("d" + random.nextInt(5));
                 case 7 -> tree.put(path, attributes(random), sparse(random, spool));
                 case 8 ->
-                    tree.put(
-                            path,
-                            attributes(random),
-                            new Content.Redirect("/ab/" + "c".repeat(62), random.nextLong(1L << 44)));
+                    tree.put(path, attributes(random), new Content.Redirect(digest(random), random.nextLong(1L << 44)));
                 default -> tree.put(path, attributes(random), bytes(random, spool));
             }
         } catch (TreeException e) {
             // A path through a file, a link to nothing: no layer has them, and the tree is as it was.
         }
+    }
+
+    private static byte[] digest(Random random) {
+        byte[] digest = new byte[32];
+        random.nextBytes(digest);
+        return digest;
     }
 
     private Content bytes(Random random, TreeSpool spool) throws IOException {
@@ -306,7 +310,10 @@ final class TreeReaderTest {
         }
         assertThat(foundXattrs).isEqualTo(xattrs);
         assertThat(reader.redirect(found))
-                .isEqualTo(wanted.content instanceof Content.Redirect redirect ? redirect.path() : null);
+                .isEqualTo(
+                        wanted.content instanceof Content.Redirect redirect
+                                ? new String(redirect.path(), StandardCharsets.US_ASCII)
+                                : null);
         switch (wanted.content) {
             case Content.Directory _ -> directory(reader, found, wanted, nids);
             case Content.Symlink symlink -> assertThat(reader.target(found)).isEqualTo(symlink.target());
