@@ -62,10 +62,14 @@ set_up_machine() {
     fi
 }
 
-# Makes the roots of test hosts and the model server's image, so that nothing later waits for them.
+# Makes the roots of test hosts (SUITE or SUITE:FLAVOUR) and the model server's image, so that nothing later waits for them.
 set_up_hosts() {
-    local suite
-    for suite in "$@"; do "$repository/integration/testhost" base "$suite" >/dev/null; done
+    local root flavour
+    for root in "$@"; do
+        flavour=${root#*:}
+        [ "$flavour" != "$root" ] || flavour=runtime
+        "$repository/integration/testhost" base "${root%%:*}" --flavour "$flavour" >/dev/null
+    done
     "$repository/integration/image" build >/dev/null
 }
 

@@ -35,7 +35,17 @@ public final class TestHost implements AutoCloseable {
      * @param name up to eleven of a-z, 0-9 and -
      */
     public static TestHost create(Repository repository, String name, Suite suite, List<Bind> binds) {
-        List<String> command = new ArrayList<>(List.of("create", name, "--suite", suite.codename()));
+        return create(repository, name, suite, "runtime", binds);
+    }
+
+    /**
+     * Makes a host of a root with more in it.
+     *
+     * @param flavour as {@code integration/testhost} knows it
+     */
+    public static TestHost create(Repository repository, String name, Suite suite, String flavour, List<Bind> binds) {
+        List<String> command =
+                new ArrayList<>(List.of("create", name, "--suite", suite.codename(), "--flavour", flavour));
         for (Bind bind : binds) {
             command.add("--bind");
             command.add(bind.source() + ":" + bind.target() + ":ro");
@@ -111,6 +121,12 @@ public final class TestHost implements AutoCloseable {
      */
     public void link(TestHost other, String rate) {
         List<String> command = List.of("link", name, other.name, "--rate", rate);
+        expectSuccess(command, testhost(repository, command, "", SOON));
+    }
+
+    /** Connects the two hosts as fast as the machine can; each finds the other by its name. */
+    public void link(TestHost other) {
+        List<String> command = List.of("link", name, other.name);
         expectSuccess(command, testhost(repository, command, "", SOON));
     }
 

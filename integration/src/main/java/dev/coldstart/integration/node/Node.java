@@ -30,10 +30,30 @@ public final class Node implements AutoCloseable {
 
     /** Makes a node; starts none of its programs. */
     public static Node create(Repository repository, String name, Suite suite, Registry registry) {
-        TestHost host = TestHost.create(
-                repository, name, suite, List.of(new TestHost.Bind(repository.programs(), "/opt/coldstart")));
+        TestHost host = TestHost.create(repository, name, suite, List.of(programs(repository)));
+        return create(host, registry, () -> host.link(registry.host(), "1gbit"));
+    }
+
+    /**
+     * Makes a node that has what measures and tests file systems, and a link as fast as the machine; starts none of its
+     * programs.
+     *
+     * @param binds what it sees besides the programs
+     */
+    public static Node forFiles(Repository repository, String name, Registry registry, List<TestHost.Bind> binds) {
+        List<TestHost.Bind> all = new ArrayList<>(binds);
+        all.add(programs(repository));
+        TestHost host = TestHost.create(repository, name, Suite.TRIXIE, "files", all);
+        return create(host, registry, () -> host.link(registry.host()));
+    }
+
+    private static TestHost.Bind programs(Repository repository) {
+        return new TestHost.Bind(repository.programs(), "/opt/coldstart");
+    }
+
+    private static Node create(TestHost host, Registry registry, Runnable link) {
         try {
-            host.link(registry.host(), "1gbit");
+            link.run();
             host.write("/usr/local/share/ca-certificates/registry.crt", registry.authority());
             host.ask("update-ca-certificates");
             // containerd remembers where a blob came from without the port.
@@ -43,7 +63,7 @@ public final class Node implements AutoCloseable {
 
                     [registry."%s"]
                     plain_http = false
-                    """.formatted(name, registry.address()));
+                    """.formatted(host.name(), registry.address()));
             Node node = new Node(host, registry);
             node.configureContainerd();
             return node;
@@ -64,8 +84,37 @@ public final class Node implements AutoCloseable {
                         second ? 3 : 2, second ? "containerd-2" : "containerd-1.7"));
     }
 
+    /** Lets containerd use these snapshotters besides its own, by their names; before its start. */
+    public void configureContainerd(List<Agent> agents) {
+        StringBuilder config = new StringBuilder("""
+                version = 2
+                disabled_plugins = ["io.containerd.grpc.v1.cri"]
+                """);
+        for (Agent agent : agents) {
+            config.append("""
+                    [proxy_plugins.%s]
+                    type = "snapshot"
+                    address = "%s/snapshotter.sock"
+                    """.formatted(agent.name(), agent.state()));
+        }
+        List<String> snapshotters = new ArrayList<>(List.of("overlayfs"));
+        agents.forEach(agent -> snapshotters.add(agent.name()));
+        for (String snapshotter : snapshotters) {
+            config.append("""
+                    [[plugins."io.containerd.transfer.v1.local".unpack_config]]
+                    platform = "linux/amd64"
+                    snapshotter = "%s"
+                    """.formatted(snapshotter));
+        }
+        host.write("/etc/containerd/config.toml", config.toString());
+    }
+
     public TestHost host() {
         return host;
+    }
+
+    Registry registry() {
+        return registry;
     }
 
     /** Pid of containerd, in the host; 0 before its first start. */

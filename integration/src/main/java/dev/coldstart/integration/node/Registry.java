@@ -105,6 +105,44 @@ public final class Registry implements AutoCloseable {
         return address() + "/" + image + ":latest";
     }
 
+    /**
+     * Pushes an image of one layer.
+     *
+     * @param from a host that is linked to this one and trusts it
+     * @param name of its repository
+     * @param tar a command of that host that prints the layer
+     * @return the image's name, for containerd
+     */
+    public String push(TestHost from, String name, String tar) {
+        from.script(Duration.ofMinutes(5), """
+                set -euo pipefail
+                base=https://$1/v2/$2
+                work=$(mktemp -d)
+                put() {
+                    local at
+                    at=$(curl -fsS -X POST -D - -o /dev/null "$base/blobs/uploads/" | tr -d '\\r' | sed -n 's/^[Ll]ocation: //p')
+                    case $at in *\\?*) at="$at&digest=sha256:$1" ;; *) at="$at?digest=sha256:$1" ;; esac
+                    curl -fsS -X PUT -H "Content-Type: application/octet-stream" -T "$2" "$at"
+                }
+                sum() { sha256sum <"$1" | cut -d ' ' -f 1; }
+                mkfifo "$work/tar"
+                sha256sum <"$work/tar" >"$work/sum" &
+                eval "$3" | tee "$work/tar" | gzip -n -1 >"$work/layer"
+                wait
+                printf '{"architecture":"amd64","os":"linux","config":{},"rootfs":{"type":"layers","diff_ids":["sha256:%s"]}}' \\
+                    "$(cut -d ' ' -f 1 "$work/sum")" >"$work/config"
+                printf '{"schemaVersion":2,"mediaType":"%s.manifest.v1+json","config":{"mediaType":"%s.config.v1+json","digest":"sha256:%s","size":%s},"layers":[{"mediaType":"%s.layer.v1.tar+gzip","digest":"sha256:%s","size":%s}]}' \\
+                    application/vnd.oci.image application/vnd.oci.image "$(sum "$work/config")" "$(stat -c %s "$work/config")" \\
+                    application/vnd.oci.image "$(sum "$work/layer")" "$(stat -c %s "$work/layer")" >"$work/manifest"
+                put "$(sum "$work/config")" "$work/config"
+                put "$(sum "$work/layer")" "$work/layer"
+                curl -fsS -X PUT -H "Content-Type: application/vnd.oci.image.manifest.v1+json" \\
+                    --data-binary "@$work/manifest" "$base/manifests/latest"
+                rm -r "$work"
+                """, address(), name, tar);
+        return address() + "/" + name + ":latest";
+    }
+
     @Override
     public void close() {
         host.close();

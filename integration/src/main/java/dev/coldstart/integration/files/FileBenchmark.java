@@ -1,0 +1,58 @@
+package dev.coldstart.integration.files;
+
+import dev.coldstart.integration.host.HostException;
+import dev.coldstart.integration.host.Repository;
+import java.util.List;
+import java.util.OptionalDouble;
+
+/** {@code integration/bench fs}: every workload in every way, several times, as a table and as a line {@code RESULT {…}}. */
+public final class FileBenchmark {
+    private static final int WARM_RUNS = 3;
+    /** Of the remote tier with all bytes on disk: what reads, and does not read what would complete the largest file. */
+    private static final List<Workload> PARTIAL =
+            List.of(Workload.OPEN, Workload.READALL, Workload.SEQ, Workload.RAND, Workload.SMALL);
+
+    private FileBenchmark() {}
+
+    /** Arguments: how many passes, and whether to measure memory with many images ({@code true}, {@code false}). */
+    public static void main(String[] args) {
+        int passes = Integer.parseInt(args[0]);
+        boolean footprint = Boolean.parseBoolean(args[1]);
+        try (Roots roots = Roots.prepare(Repository.here())) {
+            roots.bringPartialHere();
+            Results results = new Results();
+            for (int pass = 1; pass <= passes; pass++) {
+                for (Workload workload : Workload.values()) {
+                    for (Way way : Way.values()) {
+                        if (roots.has(way) && measures(way, workload)) {
+                            results.add(way, workload, roots.measure(way, workload, WARM_RUNS));
+                        }
+                    }
+                }
+                System.err.println("pass " + pass + " of " + passes);
+            }
+            System.out.println(new Table(results).text());
+            System.out.println();
+            if (!roots.largestIsPartial()) {
+                System.out.println(
+                        "(the largest file became complete meanwhile: what is said of partial objects is of complete ones)");
+            }
+            Allocation.Result allocation = new Allocation(roots).measure();
+            System.out.println(allocation.text());
+            OptionalDouble resident = OptionalDouble.empty();
+            if (footprint) {
+                Footprint.Result result = new Footprint(roots).measure();
+                System.out.println(result.text());
+                resident = OptionalDouble.of(result.residentMib());
+            }
+            System.out.println("RESULT " + new Table(results).json(resident, allocation.perRead()));
+        } catch (HostException e) {
+            System.err.println("integration/bench: " + e.getMessage());
+            System.exit(1);
+        }
+    }
+
+    private static boolean measures(Way way, Workload workload) {
+        return way == Way.PARTIAL ? PARTIAL.contains(workload) : workload != Workload.SMALL || way != Way.REMOTE;
+    }
+}
