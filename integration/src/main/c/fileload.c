@@ -18,7 +18,7 @@
  *   fileload run ROOT LIST reopens N      N times `small`'s three calls, none of the reads from the page cache
  *   fileload exec ROOT COMMAND…           runs a command with ROOT as its root directory, to its end
  *
- * Nothing but mmap reads the last 8 MiB of the largest file: so a server that fetches pieces can be held in the state in
+ * Nothing but mmap reads the last 64 MiB of the largest file: so a server that fetches pieces can be held in the state in
  * which it has all that is asked for and still not the whole file.
  */
 #define _GNU_SOURCE
@@ -40,7 +40,7 @@
 
 #define KIB 1024L
 #define MIB (1024L * KIB)
-#define HELD_BACK (8 * MIB)
+#define HELD_BACK (64 * MIB)
 #define RANDOM_READS 10000
 #define MISSING_NAMES 10000
 

@@ -5,6 +5,7 @@ import dev.coldstart.integration.host.TestHost;
 import dev.coldstart.integration.node.Agent;
 import java.util.HashMap;
 import java.util.Locale;
+import java.util.LongSummaryStatistics;
 import java.util.Map;
 import java.util.regex.Matcher;
 import java.util.regex.Pattern;
@@ -17,9 +18,9 @@ final class Allocation {
     private static final int WARM_UP = 200_000;
     private static final int READS = 300_000;
     private static final int REOPENS = 100_000;
-    private static final String PROGRAM = "/bench/coldstart-snapshotter-with-jdk";
+    private static final String PROGRAM = "/var/lib/bench/coldstart-snapshotter-with-jdk";
     private static final Pattern EVENT =
-            Pattern.compile("\"allocated\": ([0-9]+),.*?\"javaName\": \"(fuse-[0-9]+)\"", Pattern.DOTALL);
+            Pattern.compile("\"allocated\": ([0-9]+),[^}]*?\"javaName\": \"(fuse-[0-9]+)\"");
 
     private final Roots roots;
 
@@ -68,7 +69,7 @@ final class Allocation {
                 .host()
                 .script(
                         Roots.LONG,
-                        "fileload run \"$1\" /bench/files \"$2\" \"$3\" >/dev/null",
+                        "fileload run \"$1\" /var/lib/bench/files \"$2\" \"$3\" >/dev/null",
                         Way.PARTIAL.root(),
                         workload,
                         Integer.toString(count));
@@ -77,7 +78,7 @@ final class Allocation {
     private long allocated(String workload, int count) {
         jcmd("JFR.start", "name=reads");
         load(workload, count);
-        jcmd("JFR.stop", "name=reads", "filename=/bench/reads.jfr");
+        jcmd("JFR.stop", "name=reads", "filename=/var/lib/bench/reads.jfr");
         String events = roots.node()
                 .host()
                 .ask(
@@ -86,20 +87,19 @@ final class Allocation {
                         "--json",
                         "--events",
                         "jdk.ThreadAllocationStatistics",
-                        "/bench/reads.jfr");
-        Map<String, Long> first = new HashMap<>();
-        Map<String, Long> last = new HashMap<>();
+                        "/var/lib/bench/reads.jfr");
+        // A thread's sum only grows: the events need no order.
+        Map<String, LongSummaryStatistics> sums = new HashMap<>();
         Matcher matcher = EVENT.matcher(events);
         while (matcher.find()) {
-            long bytes = Long.parseLong(matcher.group(1));
-            first.putIfAbsent(matcher.group(2), bytes);
-            last.put(matcher.group(2), bytes);
+            sums.computeIfAbsent(matcher.group(2), key -> new LongSummaryStatistics())
+                    .accept(Long.parseLong(matcher.group(1)));
         }
-        if (first.isEmpty()) {
-            throw new HostException("the flight recorder saw no thread of the remote tier");
+        if (sums.values().stream().noneMatch(sum -> sum.getCount() > 1)) {
+            throw new HostException("the flight recorder did not see the threads of the remote tier twice");
         }
-        return last.keySet().stream()
-                .mapToLong(thread -> last.getOrDefault(thread, 0L) - first.getOrDefault(thread, 0L))
+        return sums.values().stream()
+                .mapToLong(sum -> sum.getMax() - sum.getMin())
                 .sum();
     }
 

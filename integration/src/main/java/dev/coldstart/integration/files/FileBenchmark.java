@@ -7,7 +7,9 @@ import java.util.OptionalDouble;
 
 /** {@code integration/bench fs}: every workload in every way, several times, as a table and as a line {@code RESULT {…}}. */
 public final class FileBenchmark {
-    private static final int WARM_RUNS = 3;
+    private static final int WARM_RUNS = 9;
+    /** Of what takes seconds. */
+    private static final int LONG_WARM_RUNS = 2;
     /** Of the remote tier with all bytes on disk: what reads, and does not read what would complete the largest file. */
     private static final List<Workload> PARTIAL =
             List.of(Workload.OPEN, Workload.READALL, Workload.SEQ, Workload.RAND, Workload.SMALL);
@@ -23,13 +25,17 @@ public final class FileBenchmark {
             Results results = new Results();
             for (int pass = 1; pass <= passes; pass++) {
                 for (Workload workload : Workload.values()) {
+                    System.err.println("fs: pass " + pass + " of " + passes + ": " + workload.title());
                     for (Way way : Way.values()) {
                         if (roots.has(way) && measures(way, workload)) {
-                            results.add(way, workload, roots.measure(way, workload, WARM_RUNS));
+                            results.add(
+                                    way,
+                                    workload,
+                                    roots.measure(
+                                            way, workload, workload == Workload.IMPORT ? LONG_WARM_RUNS : WARM_RUNS));
                         }
                     }
                 }
-                System.err.println("pass " + pass + " of " + passes);
             }
             System.out.println(new Table(results).text());
             System.out.println();

@@ -57,8 +57,8 @@ final class Footprint {
         host.script(
                 LONG, """
                 set -euo pipefail
-                fileload list /mnt/many-1 | awk '$1 > 4096' | head -n "$3" >/bench/many
-                for i in $(seq "$1"); do fileload run "/mnt/many-$i" /bench/many reopens "$2" >/dev/null; done
+                fileload list /mnt/many-1 | awk '$1 > 4096' | head -n "$3" >/var/lib/bench/many
+                for i in $(seq "$1"); do fileload run "/mnt/many-$i" /var/lib/bench/many reopens "$2" >/dev/null; done
                 """, Integer.toString(IMAGES), Integer.toString(READS / IMAGES), Integer.toString(FILES_READ));
         Memory end = memory();
         lines.add(end.text("and " + READS + " reads of the remote tier served"));

@@ -41,17 +41,17 @@ final class Roots implements AutoCloseable {
                     OMP_NUM_THREADS=1 OPENBLAS_NUM_THREADS=1 PYTHONDONTWRITEBYTECODE=1 \\
                         fileload exec "$root" python3 -c "import torch" </dev/null
                 else
-                    fileload run "$root" /bench/files "$workload"
+                    fileload run "$root" /var/lib/bench/files "$workload"
                 fi
             }
             if [ "$before" = drop-pages ]; then
                 # The server's own files are in the page cache, the container's are not.
                 run >/dev/null
-                fileload run "$root" /bench/files drop >/dev/null
+                fileload run "$root" /var/lib/bench/files drop >/dev/null
             else
                 sync
                 echo 3 >/proc/sys/vm/drop_caches
-                cat /usr/local/bin/fileload /bench/files >/dev/null
+                cat /usr/local/bin/fileload /var/lib/bench/files >/dev/null
             fi
             for _ in $(seq 0 "$warm"); do run; done
             """;
@@ -105,7 +105,7 @@ final class Roots implements AutoCloseable {
     private void pull() {
         node.host().script(LONG, """
                 set -e
-                mkdir /bench
+                mkdir /var/lib/bench
                 for program in fileload manyfiles; do
                     gcc -O2 -Wall -o "/usr/local/bin/$program" "/opt/load/$program.c"
                 done
@@ -129,8 +129,8 @@ final class Roots implements AutoCloseable {
         agents.forEach(agent -> pull(agent.name()));
         node.host().script(LONG, FUNCTIONS + """
                 mount_root overlayfs /mnt/native bench
-                fileload list /mnt/native >/bench/files
-                mksquashfs /mnt/native /bench/root.squashfs -noI -noD -noF -noX -no-progress -quiet
+                fileload list /mnt/native >/var/lib/bench/files
+                mksquashfs /mnt/native /var/lib/bench/root.squashfs -noI -noD -noF -noX -no-progress -quiet
                 umount /mnt/native
                 """);
     }
@@ -191,10 +191,10 @@ final class Roots implements AutoCloseable {
             case SQUASHFUSE -> {
                 unmount(way);
                 node.host().script(TestHost.SOON, FUNCTIONS + """
-                        mkdir -p /mnt/lower /bench/upper /bench/work "$1"
+                        mkdir -p /mnt/lower /var/lib/bench/upper /var/lib/bench/work "$1"
                         unmount /mnt/lower
-                        squashfuse_ll /bench/root.squashfs /mnt/lower
-                        mount -t overlay overlay "$1" -o lowerdir=/mnt/lower,upperdir=/bench/upper,workdir=/bench/work
+                        squashfuse_ll /var/lib/bench/root.squashfs /mnt/lower
+                        mount -t overlay overlay "$1" -o lowerdir=/mnt/lower,upperdir=/var/lib/bench/upper,workdir=/var/lib/bench/work
                         """, way.root());
             }
         }
@@ -216,7 +216,7 @@ final class Roots implements AutoCloseable {
     /** Brings all bytes here but the end of the largest file, and mounts the root that reads them through the remote tier. */
     void bringPartialHere() {
         mount("mount_remote partial", Way.PARTIAL);
-        node.host().ask("fileload", "run", Way.PARTIAL.root(), "/bench/files", "scatter");
+        node.host().ask("fileload", "run", Way.PARTIAL.root(), "/var/lib/bench/files", "scatter");
     }
 
     /** Whether the largest file is still one that is not here as a whole. */

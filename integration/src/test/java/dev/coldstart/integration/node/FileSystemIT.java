@@ -145,7 +145,8 @@ class FileSystemIT {
     @Order(2)
     void holdsWithEveryByteOnDisk() {
         TestHost host = node().host();
-        host.script(LIMIT, MOUNT + "cat \"/mnt/$1\"/* \"/mnt/$1\"/*/* \"/mnt/$1\"/*/*/* >/dev/null 2>&1 || true\n", "all");
+        host.script(
+                LIMIT, MOUNT + "cat \"/mnt/$1\"/* \"/mnt/$1\"/*/* \"/mnt/$1\"/*/*/* >/dev/null 2>&1 || true\n", "all");
         assertThat(objects()).as("objects on disk").isEqualTo(23);
         check("local");
     }
