@@ -2,6 +2,7 @@ package dev.coldstart.integration.files;
 
 import dev.coldstart.integration.host.HostException;
 import dev.coldstart.integration.host.Repository;
+import java.util.Arrays;
 import java.util.List;
 import java.util.OptionalDouble;
 
@@ -26,15 +27,7 @@ public final class FileBenchmark {
             for (int pass = 1; pass <= passes; pass++) {
                 for (Workload workload : Workload.values()) {
                     System.err.println("fs: pass " + pass + " of " + passes + ": " + workload.title());
-                    for (Way way : Way.values()) {
-                        if (roots.has(way) && measures(way, workload)) {
-                            results.add(
-                                    way,
-                                    workload,
-                                    roots.measure(
-                                            way, workload, workload == Workload.IMPORT ? LONG_WARM_RUNS : WARM_RUNS));
-                        }
-                    }
+                    pass(roots, workload, results);
                 }
             }
             System.out.println(new Table(results).text());
@@ -43,18 +36,41 @@ public final class FileBenchmark {
                 System.out.println(
                         "(the largest file became complete meanwhile: what is said of partial objects is of complete ones)");
             }
-            Allocation.Result allocation = new Allocation(roots).measure();
-            System.out.println(allocation.text());
+            double allocated = allocatedPerRead(roots);
             OptionalDouble resident = OptionalDouble.empty();
             if (footprint) {
                 Footprint.Result result = new Footprint(roots).measure();
                 System.out.println(result.text());
                 resident = OptionalDouble.of(result.residentMib());
             }
-            System.out.println("RESULT " + new Table(results).json(resident, allocation.perRead()));
+            System.out.println("RESULT " + new Table(results).json(resident, allocated));
         } catch (HostException e) {
             System.err.println("integration/bench: " + e.getMessage());
             System.exit(1);
+        }
+    }
+
+    private static void pass(Roots roots, Workload workload, Results results) {
+        List<Way> ways = Arrays.stream(Way.values())
+                .filter(way -> roots.has(way) && measures(way, workload))
+                .toList();
+        for (Way way : ways) {
+            results.addFirst(way, workload, roots.first(way, workload));
+        }
+        roots.warm(ways, workload, workload == Workload.IMPORT ? LONG_WARM_RUNS : WARM_RUNS)
+                .forEach((way, loads) -> results.addWarm(way, workload, loads));
+        ways.forEach(roots::unmount);
+    }
+
+    /** NaN where it cannot be had: the JDK that runs this may need files that a test host lacks. */
+    private static double allocatedPerRead(Roots roots) {
+        try {
+            Allocation.Result allocation = new Allocation(roots).measure();
+            System.out.println(allocation.text());
+            return allocation.perRead();
+        } catch (HostException e) {
+            System.out.println("allocation was not measured: " + e.getMessage());
+            return Double.NaN;
         }
     }
 

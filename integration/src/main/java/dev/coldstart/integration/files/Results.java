@@ -11,10 +11,12 @@ final class Results {
     private final Map<Way, Map<Workload, List<Load>>> first = new EnumMap<>(Way.class);
     private final Map<Way, Map<Workload, List<Load>>> warm = new EnumMap<>(Way.class);
 
-    /** @param loads of one mount: the first pass, then warm ones */
-    void add(Way way, Workload workload, List<Load> loads) {
-        of(first, way, workload).add(loads.getFirst());
-        of(warm, way, workload).addAll(loads.subList(1, loads.size()));
+    void addFirst(Way way, Workload workload, Load load) {
+        of(first, way, workload).add(load);
+    }
+
+    void addWarm(Way way, Workload workload, List<Load> loads) {
+        of(warm, way, workload).addAll(loads);
     }
 
     private static List<Load> of(Map<Way, Map<Workload, List<Load>>> all, Way way, Workload workload) {

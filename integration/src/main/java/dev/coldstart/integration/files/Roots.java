@@ -10,8 +10,10 @@ import dev.coldstart.integration.node.Registry;
 import java.nio.file.Path;
 import java.time.Duration;
 import java.util.ArrayList;
+import java.util.EnumMap;
 import java.util.EnumSet;
 import java.util.List;
+import java.util.Map;
 import java.util.Set;
 
 /** One image's root file system on one node in every {@link Way}, mounted as containerd would for a container. */
@@ -34,26 +36,40 @@ final class Roots implements AutoCloseable {
             mount_remote() { mkdir -p "$2"; eval "$(commands "$1" "$2" "$3" | sed "s|::/var/lib/coldstart-$1/objects||")"; }
             """;
 
-    private static final String MEASURE = FUNCTIONS + """
-            root=$1 workload=$2 warm=$3 before=$4
+    private static final String RUN = FUNCTIONS + """
             run() {
                 if [ "$workload" = import ]; then
                     OMP_NUM_THREADS=1 OPENBLAS_NUM_THREADS=1 PYTHONDONTWRITEBYTECODE=1 \\
-                        fileload exec "$root" python3 -c "import torch" </dev/null
+                        fileload exec "$1" python3 -c "import torch" </dev/null
                 else
-                    fileload run "$root" /var/lib/bench/files "$workload"
+                    fileload run "$1" /var/lib/bench/files "$workload"
                 fi
             }
+            workload=$1
+            """;
+
+    private static final String FIRST = RUN + """
+            root=$2 before=$3
             if [ "$before" = drop-pages ]; then
                 # The server's own files are in the page cache, the container's are not.
-                run >/dev/null
+                run "$root" >/dev/null
                 fileload run "$root" /var/lib/bench/files drop >/dev/null
             else
                 sync
                 echo 3 >/proc/sys/vm/drop_caches
                 cat /usr/local/bin/fileload /var/lib/bench/files >/dev/null
             fi
-            for _ in $(seq 0 "$warm"); do run; done
+            run "$root"
+            """;
+
+    /** Way by way in turn, so that whatever else the machine does meets all of them. */
+    private static final String WARM = RUN + """
+            rounds=$2
+            shift 2
+            for root; do run "$root" >/dev/null; done
+            for _ in $(seq "$rounds"); do
+                for root; do run "$root"; done
+            done
             """;
 
     private final Registry registry;
@@ -172,9 +188,42 @@ final class Roots implements AutoCloseable {
         return ways.contains(way);
     }
 
-    /** A first pass on a fresh mount, nothing cached, then warm ones. */
-    List<Load> measure(Way way, Workload workload, int warm) {
-        String before = "drop-all";
+    /** A first pass: on a fresh mount, nothing cached. The root stays mounted. */
+    Load first(Way way, Workload workload) {
+        mount(way);
+        if (way == Way.REMOTE) {
+            registry.warm();
+        }
+        if (workload == Workload.IMPORT) {
+            node.host()
+                    .script(
+                            TestHost.SOON,
+                            "mount -t proc proc \"$1/proc\" && mount --bind /dev \"$1/dev\"",
+                            way.root());
+        }
+        String before = way == Way.PARTIAL ? "drop-pages" : "drop-all";
+        return Load.parse(node.host().script(LONG, FIRST, workload.command(), way.root(), before))
+                .getFirst();
+    }
+
+    /**
+     * Warm passes of mounted roots.
+     *
+     * @return of each way as many as there are rounds
+     */
+    Map<Way, List<Load>> warm(List<Way> mounted, Workload workload, int rounds) {
+        List<String> arguments = new ArrayList<>(List.of(workload.command(), Integer.toString(rounds)));
+        mounted.forEach(way -> arguments.add(way.root()));
+        List<Load> loads = Load.parse(node.host().script(LONG, WARM, arguments.toArray(String[]::new)));
+        Map<Way, List<Load>> byWay = new EnumMap<>(Way.class);
+        for (int i = 0; i < loads.size(); i++) {
+            byWay.computeIfAbsent(mounted.get(i % mounted.size()), key -> new ArrayList<>())
+                    .add(loads.get(i));
+        }
+        return byWay;
+    }
+
+    private void mount(Way way) {
         switch (way) {
             case NATIVE -> mount("mount_root overlayfs", way);
             case LOCAL -> mount("mount_root local", way);
@@ -185,32 +234,27 @@ final class Roots implements AutoCloseable {
                 remote.dropObjects();
                 remote.start();
                 mount("mount_root remote", way);
-                registry.warm();
             }
-            case PARTIAL -> before = "drop-pages";
-            case SQUASHFUSE -> {
-                unmount(way);
-                node.host().script(TestHost.SOON, FUNCTIONS + """
+            case PARTIAL -> {
+                // Mounted since its bytes were brought here.
+            }
+            case SQUASHFUSE -> node.host().script(TestHost.SOON, FUNCTIONS + """
                         mkdir -p /mnt/lower /var/lib/bench/upper /var/lib/bench/work "$1"
-                        unmount /mnt/lower
                         squashfuse_ll /var/lib/bench/root.squashfs /mnt/lower
-                        mount -t overlay overlay "$1" -o lowerdir=/mnt/lower,upperdir=/var/lib/bench/upper,workdir=/var/lib/bench/work
+                        mount -t overlay overlay "$1" \\
+                            -o lowerdir=/mnt/lower,upperdir=/var/lib/bench/upper,workdir=/var/lib/bench/work
                         """, way.root());
-            }
         }
-        if (workload == Workload.IMPORT) {
-            node.host()
-                    .script(
-                            TestHost.SOON,
-                            "mount -t proc proc \"$1/proc\" && mount --bind /dev \"$1/dev\"",
-                            way.root());
-        }
-        List<Load> loads = Load.parse(
-                node.host().script(LONG, MEASURE, way.root(), workload.command(), Integer.toString(warm), before));
+    }
+
+    /** Unmounts what {@link #first} mounted. */
+    void unmount(Way way) {
         if (way != Way.PARTIAL) {
-            unmount(way);
+            node.host().script(TestHost.SOON, FUNCTIONS + "unmount \"$1\"\n", way.root());
         }
-        return loads;
+        if (way == Way.SQUASHFUSE) {
+            node.host().script(TestHost.SOON, FUNCTIONS + "unmount /mnt/lower\n");
+        }
     }
 
     /** Brings all bytes here but the end of the largest file, and mounts the root that reads them through the remote tier. */
@@ -227,12 +271,8 @@ final class Roots implements AutoCloseable {
     }
 
     private void mount(String command, Way way) {
-        unmount(way);
-        node.host().script(TestHost.SOON, FUNCTIONS + command + " \"$1\" \"$2\"\n", way.root(), SNAPSHOT);
-    }
-
-    private void unmount(Way way) {
         node.host().script(TestHost.SOON, FUNCTIONS + "unmount \"$1\"\n", way.root());
+        node.host().script(TestHost.SOON, FUNCTIONS + command + " \"$1\" \"$2\"\n", way.root(), SNAPSHOT);
     }
 
     @Override
