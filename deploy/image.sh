@@ -47,9 +47,11 @@ flags_of() {
     case $1 in
     coldstart | coldstart-shim) echo "$flags $short" ;;
     coldstart-planner) echo "$flags -Djava.library.path=$glpk_native" ;;
-    # jnr-fuse's libraries use Unsafe, and the JVM would warn of it.
-    coldstart-snapshotter) echo "$flags --sun-misc-unsafe-memory-access=allow" ;;
-    *) echo "$flags" ;;
+    # jnr-fuse's libraries use Unsafe, and the JVM would warn of it. Much of the heap is needed only while a layer is read for
+    # the first time: what is freed goes back to the system.
+    coldstart-snapshotter)
+        echo "$flags --sun-misc-unsafe-memory-access=allow -XX:MinHeapFreeRatio=10 -XX:MaxHeapFreeRatio=30"
+        ;;
     esac
 }
 

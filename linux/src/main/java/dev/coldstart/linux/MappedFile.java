@@ -2,6 +2,8 @@ package dev.coldstart.linux;
 
 import java.io.IOException;
 import java.lang.foreign.Arena;
+import java.lang.foreign.MemorySegment;
+import java.lang.invoke.MethodHandle;
 import java.nio.ByteBuffer;
 import java.nio.ByteOrder;
 import java.nio.channels.FileChannel;
@@ -14,12 +16,17 @@ import java.nio.file.StandardOpenOption;
  * garbage collector. The file must not be truncated meanwhile. Thread-safe.
  */
 public final class MappedFile implements AutoCloseable {
+    private static final int MADV_DONTNEED = 4;
+    private static final MethodHandle MADVISE = Words.function("madvise");
+
     private final Arena arena;
+    private final MemorySegment mapping;
     private final ByteBuffer bytes;
 
-    private MappedFile(Arena arena, ByteBuffer bytes) {
+    private MappedFile(Arena arena, MemorySegment mapping) {
         this.arena = arena;
-        this.bytes = bytes;
+        this.mapping = mapping;
+        this.bytes = mapping.asByteBuffer().order(ByteOrder.LITTLE_ENDIAN);
     }
 
     /**
@@ -35,10 +42,7 @@ public final class MappedFile implements AutoCloseable {
             }
             Arena arena = Arena.ofShared();
             try {
-                ByteBuffer bytes = channel.map(FileChannel.MapMode.READ_ONLY, 0, size, arena)
-                        .asByteBuffer()
-                        .order(ByteOrder.LITTLE_ENDIAN);
-                return new MappedFile(arena, bytes);
+                return new MappedFile(arena, channel.map(FileChannel.MapMode.READ_ONLY, 0, size, arena));
             } catch (IOException | RuntimeException e) {
                 arena.close();
                 throw e;
@@ -49,6 +53,17 @@ public final class MappedFile implements AutoCloseable {
     /** The file's bytes, little-endian, from position 0: one buffer for all, to be read by absolute offsets. */
     public ByteBuffer bytes() {
         return bytes;
+    }
+
+    /** Lets go of the pages read so far: they are this process's memory no more, and come back from the page cache. */
+    public void forget() {
+        if (mapping.byteSize() > 0) {
+            try (Arena capture = Arena.ofConfined()) {
+                // Advice: without it the file is read as well.
+                var _ = Words.call(
+                        MADVISE, Native.capture(capture), mapping.address(), mapping.byteSize(), MADV_DONTNEED);
+            }
+        }
     }
 
     /** Unmaps the file. No thread may be reading. */

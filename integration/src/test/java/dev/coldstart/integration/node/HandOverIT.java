@@ -45,7 +45,7 @@ class HandOverIT {
             registry.host()
                     .script(
                             TestHost.SOON,
-                            "tc qdisc replace dev to-hand-node root tbf rate 100mbit burst 300kb latency 100ms");
+                            "tc qdisc replace dev to-hand-node root tbf rate 400mbit burst 500kb latency 100ms");
             host.write("/usr/local/bin/checking-reader", Files.readString(repository.script("checking-reader")));
             assertThat(complaints(node))
                     .as("reads that failed or gave wrong bytes, seed %s", SEED)
@@ -97,7 +97,7 @@ class HandOverIT {
                 complaints.append(said).append('\n');
             }
         }
-        assertThat(reads).as("reads in all").isGreaterThan(5 * DEATHS);
+        assertThat(reads).as("reads in all").isGreaterThan(20 * DEATHS);
         return complaints.toString();
     }
 

@@ -75,6 +75,8 @@ public final class RemoteTier implements AutoCloseable {
 
     private static final long LAST_DIRECTORY = 257;
 
+    private static final byte[] DIGITS = "0123456789abcdef".getBytes(StandardCharsets.US_ASCII);
+
     private static final ValueLayout.OfInt INT = ValueLayout.JAVA_INT_UNALIGNED;
     private static final ValueLayout.OfLong LONG = ValueLayout.JAVA_LONG_UNALIGNED;
     private static final ValueLayout.OfShort SHORT = ValueLayout.JAVA_SHORT_UNALIGNED;
@@ -264,7 +266,7 @@ public final class RemoteTier implements AutoCloseable {
         private final MemorySegment request;
         private final FuseReply reply;
         private final CallState state;
-        private final byte[] name = new byte[62];
+        private final byte[] name = new byte[64];
 
         Worker(FuseDevice device, Arena arena) {
             this.device = device;
@@ -357,8 +359,11 @@ public final class RemoteTier implements AutoCloseable {
                     return;
                 }
             } else if (parent >= FIRST_DIRECTORY && parent <= LAST_DIRECTORY && characters == 62) {
-                MemorySegment.copy(request, BYTE, IN_BODY, name, 0, name.length);
-                ObjectName object = object((int) (parent - FIRST_DIRECTORY));
+                int directory = (int) (parent - FIRST_DIRECTORY);
+                name[0] = DIGITS[directory >> 4];
+                name[1] = DIGITS[directory & 0xf];
+                MemorySegment.copy(request, BYTE, IN_BODY, name, 2, characters);
+                ObjectName object = ObjectName.parse(name);
                 KnownLayer layer = object == null ? null : layers.having(object);
                 if (object != null && layer != null) {
                     int row = layer.index().find(object);
@@ -371,16 +376,6 @@ public final class RemoteTier implements AutoCloseable {
             }
             // Not remembered by the kernel: the object may belong to a layer that becomes known.
             error(Errno.ENOENT);
-        }
-
-        private @Nullable ObjectName object(int directory) {
-            String hex = java.util.HexFormat.of().toHexDigits((byte) directory)
-                    + new String(name, StandardCharsets.ISO_8859_1);
-            try {
-                return ObjectName.parse(hex);
-            } catch (IllegalArgumentException e) {
-                return null;
-            }
         }
 
         private void entry(long node, int mode, long size) {

@@ -120,7 +120,10 @@ public final class LayerIndex implements AutoCloseable {
     public static LayerIndex open(Path path) throws IOException {
         MappedFile file = MappedFile.open(path);
         try {
-            return new LayerIndex(file, path);
+            LayerIndex index = new LayerIndex(file, path);
+            // All of it was looked at; of hundreds of layers few are read.
+            file.forget();
+            return index;
         } catch (LayerException | RuntimeException e) {
             file.close();
             throw e;

@@ -3,6 +3,7 @@ package dev.coldstart.snapshotter.layer;
 import java.nio.ByteBuffer;
 import java.nio.ByteOrder;
 import java.util.HexFormat;
+import org.jspecify.annotations.Nullable;
 
 /**
  * The name of an object: the SHA-256 of its bytes, as four big-endian words. Ordered as its hexadecimal digits are.
@@ -36,6 +37,31 @@ public record ObjectName(long a, long b, long c, long d) implements Comparable<O
         return of(HexFormat.of().parseHex(hex));
     }
 
+    /**
+     * Reads 64 lower-case hexadecimal digits.
+     *
+     * @return null if this is anything else
+     */
+    public static @Nullable ObjectName parse(byte[] hex) {
+        if (hex.length != 2 * BYTES) {
+            return null;
+        }
+        for (byte digit : hex) {
+            if (!isDigit(digit)) {
+                return null;
+            }
+        }
+        return new ObjectName(word(hex, 0), word(hex, 16), word(hex, 32), word(hex, 48));
+    }
+
+    private static long word(byte[] hex, int from) {
+        long word = 0;
+        for (int i = from; i < from + 16; i++) {
+            word = word << 4 | (hex[i] <= '9' ? hex[i] - '0' : hex[i] - 'a' + 10);
+        }
+        return word;
+    }
+
     /** 64 lower-case hexadecimal digits. */
     public String hex() {
         HexFormat digits = HexFormat.of();
@@ -62,7 +88,10 @@ public record ObjectName(long a, long b, long c, long d) implements Comparable<O
     }
 
     static boolean isHex(String text) {
-        return text.length() == 2 * BYTES
-                && text.chars().allMatch(c -> (c >= '0' && c <= '9') || (c >= 'a' && c <= 'f'));
+        return text.length() == 2 * BYTES && text.chars().allMatch(ObjectName::isDigit);
+    }
+
+    private static boolean isDigit(int c) {
+        return (c >= '0' && c <= '9') || (c >= 'a' && c <= 'f');
     }
 }

@@ -7,6 +7,7 @@ import dev.coldstart.snapshotter.fetch.KnownLayers;
 import dev.coldstart.snapshotter.fetch.RegistrySource;
 import dev.coldstart.snapshotter.layer.Digest;
 import dev.coldstart.snapshotter.layer.LayerIndexer;
+import dev.coldstart.snapshotter.layer.ObjectSink;
 import dev.coldstart.snapshotter.layer.ProgressListener;
 import dev.coldstart.snapshotter.metadata.LayerSource;
 import dev.coldstart.snapshotter.metadata.MetadataStore;
@@ -25,7 +26,9 @@ import java.util.Map;
 import java.util.Objects;
 import java.util.Set;
 import java.util.concurrent.ConcurrentHashMap;
+import java.util.concurrent.atomic.AtomicInteger;
 import java.util.concurrent.locks.ReentrantLock;
+import org.jspecify.annotations.Nullable;
 
 /**
  * Makes a layer usable without containerd's help: finds out which it is, has its index and tree (made in one pass over
@@ -41,6 +44,7 @@ public final class RemoteLayers {
     private final KnownLayers known;
     private final LayerMounts trees;
     private final Path indexes;
+    private final AtomicInteger passes = new AtomicInteger();
     private final ConcurrentHashMap<Digest, ReentrantLock> locks = new ConcurrentHashMap<>();
 
     public RemoteLayers(
@@ -140,18 +144,30 @@ public final class RemoteLayers {
             }
         }
         try (InputStream blob = new BufferedInputStream(open(namespace, layer.layer()), 1 << 16)) {
-            var _ = LayerIndexer.index(
-                    blob,
-                    layer.layer(),
-                    layer.diffId(),
-                    index(layer.layer()),
-                    trees.file(layer.layer()),
-                    objects.sink(),
-                    ProgressListener.NONE);
+            pass(blob, layer.layer(), layer.diffId(), objects.sink(), ProgressListener.NONE);
         } catch (IOException e) {
             throw explained(layer.layer(), e);
         }
         var _ = known.add(layer.layer(), index(layer.layer()));
+    }
+
+    /** Reads the layer once, and leaves its index and tree. */
+    private void pass(
+            InputStream blob,
+            Digest layer,
+            @Nullable Digest diffId,
+            @Nullable ObjectSink sink,
+            ProgressListener progress)
+            throws IOException {
+        passes.incrementAndGet();
+        try {
+            var _ = LayerIndexer.index(blob, layer, diffId, index(layer), trees.file(layer), sink, progress);
+        } finally {
+            // Between passes little is alive, and the heap would stay as large as the largest layer made it.
+            if (passes.decrementAndGet() == 0) {
+                System.gc();
+            }
+        }
     }
 
     /** A full disk in words, because the JDK's say neither what nor where; and then objects have to make room. */
@@ -193,7 +209,7 @@ public final class RemoteLayers {
                 return true;
             }
             try (InputStream blob = new BufferedInputStream(registry.openWhole(layer), 1 << 16)) {
-                var _ = LayerIndexer.index(blob, layer, null, index(layer), trees.file(layer), null, progress);
+                pass(blob, layer, null, null, progress);
             } catch (IOException e) {
                 throw explained(layer, e);
             }
