@@ -67,6 +67,8 @@ public final class OpenFile implements AutoCloseable {
                     ValueLayout.JAVA_INT,
                     ValueLayout.ADDRESS,
                     ValueLayout.JAVA_INT));
+    private static final int POSIX_FADV_WILLNEED = 3;
+    private static final MethodHandle FADVISE = Words.function("posix_fadvise");
     private static final MethodHandle SYNCFS =
             Native.libc("syncfs", FunctionDescriptor.of(ValueLayout.JAVA_INT, ValueLayout.JAVA_INT));
     private static final MethodHandle CLOSE =
@@ -240,6 +242,14 @@ public final class OpenFile implements AutoCloseable {
             throw e;
         } catch (Throwable t) {
             throw Native.unexpected(t);
+        }
+    }
+
+    /** Has the file's first bytes read into the page cache, and does not wait for them. */
+    public void expect(long length) {
+        try (Arena arena = Arena.ofConfined()) {
+            // Advice: without it they are read one page after the other when they are needed.
+            var _ = Words.call(FADVISE, Native.capture(arena), fd, 0, length, POSIX_FADV_WILLNEED, 0, 0);
         }
     }
 

@@ -20,6 +20,7 @@ import dev.coldstart.snapshotter.registry.Credentials;
 import dev.coldstart.snapshotter.registry.RegistryClient;
 import dev.coldstart.snapshotter.registry.Trust;
 import dev.coldstart.snapshotter.rootfs.Directories;
+import dev.coldstart.snapshotter.rootfs.ImpliedDirectories;
 import dev.coldstart.snapshotter.rootfs.KernelSupport;
 import dev.coldstart.snapshotter.rootfs.LayerMounts;
 import dev.coldstart.snapshotter.rootfs.LayerRetention;
@@ -122,6 +123,7 @@ public final class Snapshotter implements AutoCloseable {
         LayerMounts trees = whole == null
                 ? new TreeMounts(state.resolve("t"), root.resolve("trees"))
                 : new WholeTreeMounts(state.resolve("t"), root.resolve("trees"), known, objects, fetcher);
+        ImpliedDirectories implied = new ImpliedDirectories(root.resolve("implied"), metadata.catalog());
         MappedLayers mapped = new MappedLayers(state.resolve("m"), metadata.catalog());
         boolean outlived = whole == null && manager.keepsDescriptors();
         if (!outlived) {
@@ -141,7 +143,7 @@ public final class Snapshotter implements AutoCloseable {
             RemoteTier remote = own(RemoteTier.start(known, objects, fetcher, state.resolve("remote"), manager));
             tiers = tiers(configuration, ram, objects, remote);
         }
-        RootFileSystems rootfs = new RootFileSystems(directories, trees, mapped, tiers);
+        RootFileSystems rootfs = new RootFileSystems(directories, trees, known, implied, mapped, tiers);
 
         StoredSnapshots stored = new StoredSnapshots(root.resolve("snapshots"));
         String serving = whole == null
@@ -162,7 +164,8 @@ public final class Snapshotter implements AutoCloseable {
                                 configuration.nodeName(), known, objects, ram == null ? 0 : ram.bytes(), stored))));
         own(UnixServer.start(
                 state.resolve("snapshotter.sock"),
-                List.of(new SnapshotsService(metadata, directories, mapped, rootfs, layers, retention, objects))));
+                List.of(new SnapshotsService(
+                        metadata, directories, implied, mapped, rootfs, layers, retention, objects))));
         manager.ready();
     }
 

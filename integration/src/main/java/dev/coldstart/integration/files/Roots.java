@@ -54,10 +54,6 @@ final class Roots implements AutoCloseable {
                 # The server's own files are in the page cache, the container's are not.
                 run "$root" >/dev/null
                 fileload run "$root" /var/lib/bench/files drop >/dev/null
-            else
-                sync
-                echo 3 >/proc/sys/vm/drop_caches
-                cat /usr/local/bin/fileload /var/lib/bench/files >/dev/null
             fi
             run "$root"
             """;
@@ -188,8 +184,15 @@ final class Roots implements AutoCloseable {
         return ways.contains(way);
     }
 
-    /** A first pass: on a fresh mount, nothing cached. The root stays mounted. */
+    /** A first pass: nothing cached, then mounted as for a container that starts. The root stays mounted. */
     Load first(Way way, Workload workload) {
+        if (way != Way.PARTIAL) {
+            unmount(way);
+            node.host()
+                    .script(
+                            TestHost.SOON,
+                            "sync; echo 3 >/proc/sys/vm/drop_caches; cat /usr/local/bin/fileload /var/lib/bench/files >/dev/null");
+        }
         mount(way);
         if (way == Way.REMOTE) {
             registry.warm();
@@ -201,7 +204,7 @@ final class Roots implements AutoCloseable {
                             "mount -t proc proc \"$1/proc\" && mount --bind /dev \"$1/dev\"",
                             way.root());
         }
-        String before = way == Way.PARTIAL ? "drop-pages" : "drop-all";
+        String before = way == Way.PARTIAL ? "drop-pages" : "as-it-is";
         return Load.parse(node.host().script(LONG, FIRST, workload.command(), way.root(), before))
                 .getFirst();
     }

@@ -19,6 +19,8 @@ import org.jspecify.annotations.Nullable;
 public record Layers(List<Path> lowerdirs, Path upperdir) {
     private static final Pattern TREE = Pattern.compile(".*/trees/([0-9a-f]{64})\\.erofs");
 
+    private static final Pattern IMPLIED = Pattern.compile(".*/implied/\\d+");
+
     /**
      * Takes the overlay's options apart.
      *
@@ -55,7 +57,10 @@ public record Layers(List<Path> lowerdirs, Path upperdir) {
     public List<String> digests(List<MountTable.Entry> mounts) throws IOException {
         List<String> digests = new ArrayList<>();
         for (Path lower : lowerdirs) {
-            digests.add(digest(lower.toString(), mounts));
+            // Follows from the layers below it.
+            if (!IMPLIED.matcher(lower.toString()).matches()) {
+                digests.add(digest(lower.toString(), mounts));
+            }
         }
         return digests;
     }

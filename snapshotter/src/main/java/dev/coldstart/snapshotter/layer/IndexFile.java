@@ -4,6 +4,7 @@ import java.io.IOException;
 import java.nio.ByteBuffer;
 import java.nio.ByteOrder;
 import java.nio.channels.FileChannel;
+import java.nio.charset.StandardCharsets;
 import java.util.ArrayList;
 import java.util.Comparator;
 import java.util.HashMap;
@@ -25,6 +26,8 @@ final class IndexFile implements AutoCloseable {
     private final byte[] compressed = new byte[LayerIndexer.WINDOW + 1024];
     private ByteBuffer spans = ByteBuffer.allocate(256 * LayerIndex.SPAN_ROW).order(ByteOrder.LITTLE_ENDIAN);
     private long end = LayerIndex.HEADER;
+    private long impliedAt = LayerIndex.HEADER;
+    private byte[] implied = new byte[0];
 
     IndexFile(FileChannel file) {
         this.file = file;
@@ -66,6 +69,16 @@ final class IndexFile implements AutoCloseable {
         end += length;
     }
 
+    /** Notes the layer's implied directories; after the last span. */
+    void addImplied(List<String> paths) throws IOException {
+        StringBuilder text = new StringBuilder();
+        paths.forEach(path -> text.append(path).append('\0'));
+        implied = text.toString().getBytes(StandardCharsets.ISO_8859_1);
+        impliedAt = end;
+        write(ByteBuffer.wrap(implied), end);
+        end += implied.length;
+    }
+
     /** Writes the tables and the header. */
     void finish(boolean gzip, Digest layer, Digest diffId, long blobSize, long uncompressedSize) throws IOException {
         long size = end + (long) objects.size() * (LayerIndex.OBJECT_ROW + 4) + spans.position();
@@ -99,6 +112,8 @@ final class IndexFile implements AutoCloseable {
         header.putLong(blobSize).putLong(uncompressedSize);
         header.putInt(rows.size()).putInt(spanCount).putLong(end);
         header.putInt(LayerIndex.checksum(tables, 0, tables.limit()));
+        header.putLong(impliedAt).putInt(implied.length);
+        header.putInt(LayerIndex.checksum(ByteBuffer.wrap(implied), 0, implied.length));
         CRC32C crc = new CRC32C();
         crc.update(header.array(), 0, LayerIndex.HEADER - 4);
         header.putInt(LayerIndex.HEADER - 4, (int) crc.getValue());

@@ -3,7 +3,9 @@ package dev.coldstart.snapshotter.layer;
 import dev.coldstart.linux.MappedFile;
 import java.io.IOException;
 import java.nio.ByteBuffer;
+import java.nio.charset.StandardCharsets;
 import java.nio.file.Path;
+import java.util.List;
 import java.util.Objects;
 import java.util.zip.CRC32C;
 
@@ -33,8 +35,12 @@ import java.util.zip.CRC32C;
  * 100   4  s, number of spans
  * 104   8  offset in this file of the object table
  * 112   4  CRC-32C of the three tables (not of the windows: a span's SHA-256 vouches for its window)
+ * 116   8  offset in this file of the implied directories, not behind the object table
+ * 124   4  bytes of them
+ * 128   4  CRC-32C of them
  * 188   4  CRC-32C of the header's first 188 bytes
  * windows
+ * implied directories: paths without a leading slash, each followed by a zero
  * objects, n rows of 48 bytes, ascending by name
  *   0  32  name: SHA-256 of the object's bytes
  *  32   8  offset in the uncompressed tar
@@ -109,6 +115,16 @@ public final class LayerIndex implements AutoCloseable {
                 "its tables' checksum is wrong");
         checkObjects(path);
         checkSpans(path);
+        long impliedAt = bytes.getLong(116);
+        int impliedBytes = bytes.getInt(124);
+        require(
+                impliedBytes >= 0 && impliedAt >= 0 && impliedAt <= tablesAt - impliedBytes,
+                path,
+                "its implied directories do not lie in the file");
+        require(
+                checksum(bytes, (int) impliedAt, impliedBytes) == bytes.getInt(128),
+                path,
+                "the checksum of its implied directories is wrong");
     }
 
     /**
@@ -148,6 +164,19 @@ public final class LayerIndex implements AutoCloseable {
     /** Bytes of the uncompressed tar. */
     public long uncompressedSize() {
         return uncompressedSize;
+    }
+
+    /**
+     * Directories that the layer has no entry for, parents first: where layers below have them too, they are as they are
+     * there.
+     *
+     * @return paths without a leading slash, a byte per char
+     */
+    public List<String> implied() {
+        byte[] text = copy((int) bytes.getLong(116), bytes.getInt(124));
+        return text.length == 0
+                ? List.of()
+                : List.of(new String(text, 0, text.length - 1, StandardCharsets.ISO_8859_1).split("\0", -1));
     }
 
     /** Number of distinct objects; rows are 0 to this, exclusive. */

@@ -47,7 +47,7 @@ public final class LayerIndexer {
      * object would, and it spares every such file (half of a Python layer's, 70 % of an npm tree's) a lookup in the tiers, an
      * open through FUSE when it is not here, and a row in the index. With more, trees grow faster than objects get fewer.
      */
-    public static final int INLINE = 4 << 10;
+    public static final int INLINE = 8 << 10;
 
     /** The most bytes that deflate data may refer back. */
     static final int WINDOW = 32 << 10;
@@ -113,6 +113,7 @@ public final class LayerIndexer {
                 throw new LayerException("the digest of its uncompressed bytes is " + tar.diffId() + ", not " + diffId);
             }
             int inodes = TreeWriter.write(indexer.tree, spool, layer.bytes(), newTree.channel());
+            index.addImplied(indexer.tree.implied());
             index.finish(reader.gzip(), layer, tar.diffId(), reader.blobSize(), tar.position());
             newTree.commit();
             newIndex.commit();

@@ -1,7 +1,11 @@
 package dev.coldstart.snapshotter.rootfs;
 
 import dev.coldstart.linux.IdMapping;
+import dev.coldstart.linux.LinuxException;
+import dev.coldstart.linux.OpenFile;
 import dev.coldstart.proto.containerd.types.Mount;
+import dev.coldstart.snapshotter.fetch.KnownLayer;
+import dev.coldstart.snapshotter.fetch.KnownLayers;
 import dev.coldstart.snapshotter.layer.Digest;
 import dev.coldstart.snapshotter.metadata.Catalog;
 import dev.coldstart.snapshotter.metadata.Snapshot;
@@ -13,18 +17,32 @@ import org.jspecify.annotations.Nullable;
 
 /** The mounts that make a snapshot a root file system, in containerd's shapes. */
 public final class RootFileSystems {
+    private static final System.Logger LOG = System.getLogger(RootFileSystems.class.getName());
+    /** Of a tree; names and attributes come first in it. */
+    private static final long EXPECTED_BYTES = 64 << 20;
+
     /** The kernel takes one page of options, the terminator included. */
     private static final int MAX_OPTIONS = 4095;
 
     private final Directories directories;
     private final LayerMounts trees;
+    private final KnownLayers known;
+    private final ImpliedDirectories implied;
     private final MappedLayers mapped;
     private final List<Path> tiers;
 
     /** @param tiers data-only layers, the nearest first; none if the lower layers have their files' bytes themselves */
-    public RootFileSystems(Directories directories, LayerMounts trees, MappedLayers mapped, List<Path> tiers) {
+    public RootFileSystems(
+            Directories directories,
+            LayerMounts trees,
+            KnownLayers known,
+            ImpliedDirectories implied,
+            MappedLayers mapped,
+            List<Path> tiers) {
         this.directories = directories;
         this.trees = trees;
+        this.known = known;
+        this.implied = implied;
         this.mapped = mapped;
         this.tiers = List.copyOf(tiers);
     }
@@ -42,8 +60,9 @@ public final class RootFileSystems {
         if (stack.isEmpty()) {
             return List.of(bind(directories.content(snapshot), writable ? "rw" : "ro"));
         }
+        Thread.startVirtualThread(() -> expect(stack));
         List<Path> lower = lower(snapshot, stack, false);
-        if (!writable && stack.size() == 1 && !redirected) {
+        if (!writable && lower.size() == 1 && !redirected) {
             return List.of(bind(lower.getFirst(), "ro"));
         }
         Mount mount = overlay(snapshot, lower, redirected);
@@ -57,14 +76,43 @@ public final class RootFileSystems {
         return List.of(mount);
     }
 
-    private List<Path> lower(Snapshot snapshot, List<Snapshot> stack, boolean shortened) throws IOException {
-        IdMapping mapping = MappedLayers.mapping(snapshot.labels());
-        List<Path> lower = new ArrayList<>();
+    /** The kernel reads a tree's metadata page by page, each when it is needed; a container will need much of it. */
+    private void expect(List<Snapshot> stack) {
         for (Snapshot layer : stack) {
-            Path path = shortened && layer.layer() == null ? directories.shortContent(layer) : lowerOf(layer);
-            lower.add(mapping == null ? path : mapped.layer(snapshot, lower.size(), path, mapping));
+            Digest digest = layer.layer();
+            if (digest != null) {
+                try (OpenFile tree = OpenFile.forReading(trees.file(digest))) {
+                    tree.expect(EXPECTED_BYTES);
+                } catch (LinuxException e) {
+                    LOG.log(System.Logger.Level.DEBUG, "a tree is not read ahead", e);
+                }
+            }
+        }
+    }
+
+    private List<Path> lower(Snapshot snapshot, List<Snapshot> stack, boolean shortened) throws IOException {
+        List<Path> lower = new ArrayList<>();
+        for (Snapshot layer : stack.reversed()) {
+            Path own = shortened && layer.layer() == null ? directories.shortContent(layer) : lowerOf(layer);
+            Path above = implied.layer(layer, own, impliedBy(layer), lower);
+            lower.addFirst(own);
+            if (above != null) {
+                lower.addFirst(above);
+            }
+        }
+        IdMapping mapping = MappedLayers.mapping(snapshot.labels());
+        if (mapping != null) {
+            for (int i = 0; i < lower.size(); i++) {
+                lower.set(i, mapped.layer(snapshot, i, lower.get(i), mapping));
+            }
         }
         return lower;
+    }
+
+    private List<String> impliedBy(Snapshot snapshot) {
+        Digest digest = snapshot.layer();
+        KnownLayer layer = digest == null ? null : known.find(digest);
+        return layer == null ? List.of() : layer.index().implied();
     }
 
     private Mount overlay(Snapshot snapshot, List<Path> lower, boolean redirected) {

@@ -31,6 +31,7 @@ import dev.coldstart.snapshotter.metadata.SnapshotException.Reason;
 import dev.coldstart.snapshotter.metadata.SnapshotFilter;
 import dev.coldstart.snapshotter.object.ObjectStore;
 import dev.coldstart.snapshotter.rootfs.Directories;
+import dev.coldstart.snapshotter.rootfs.ImpliedDirectories;
 import dev.coldstart.snapshotter.rootfs.LayerRetention;
 import dev.coldstart.snapshotter.rootfs.MappedLayers;
 import dev.coldstart.snapshotter.rootfs.RemoteLayers;
@@ -60,6 +61,7 @@ public final class SnapshotsService extends SnapshotsGrpc.SnapshotsImplBase {
 
     private final MetadataStore metadata;
     private final Directories directories;
+    private final ImpliedDirectories implied;
     private final MappedLayers mapped;
     private final RootFileSystems rootfs;
     private final RemoteLayers layers;
@@ -71,6 +73,7 @@ public final class SnapshotsService extends SnapshotsGrpc.SnapshotsImplBase {
     public SnapshotsService(
             MetadataStore metadata,
             Directories directories,
+            ImpliedDirectories implied,
             MappedLayers mapped,
             RootFileSystems rootfs,
             RemoteLayers layers,
@@ -78,6 +81,7 @@ public final class SnapshotsService extends SnapshotsGrpc.SnapshotsImplBase {
             ObjectStore objects) {
         this.metadata = metadata;
         this.directories = directories;
+        this.implied = implied;
         this.mapped = mapped;
         this.rootfs = rootfs;
         this.layers = layers;
@@ -200,6 +204,7 @@ public final class SnapshotsService extends SnapshotsGrpc.SnapshotsImplBase {
         answer(answer, () -> {
             Snapshot gone = metadata.remove(request.getKey());
             Digest layer = gone.layer();
+            implied.remove(gone);
             if (layer == null) {
                 mapped.remove(gone);
                 directories.remove(gone);

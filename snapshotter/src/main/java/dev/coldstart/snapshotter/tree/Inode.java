@@ -16,6 +16,9 @@ final class Inode {
     @Nullable
     Listing listing;
 
+    /** A directory that the layer has no entry for. */
+    boolean implied;
+
     /** Directory entries that lead here; for a directory 1. */
     int names;
 

@@ -103,6 +103,7 @@ public final class Tree {
         Inode there = children(directory).get(last);
         if (there != null && there.children != null && content instanceof Content.Directory) {
             change(there, attributes, false, path);
+            there.implied = false;
             return;
         }
         Inode inode = new Inode(settle(attributes, content, path), content);
@@ -216,6 +217,32 @@ public final class Tree {
         directory(split(directory), directory).opaque = true;
     }
 
+    /**
+     * Directories that have no entry of their own, parents first: where layers below have them too, they are to be as they
+     * are there. What the layer hides is not among them.
+     *
+     * @return paths without a leading slash, a byte per char
+     */
+    public List<String> implied() {
+        record Directory(String path, Inode inode) {}
+        List<String> paths = new ArrayList<>();
+        Deque<Directory> all = new ArrayDeque<>(List.of(new Directory("", root)));
+        for (Directory next = all.poll(); next != null; next = all.poll()) {
+            for (Map.Entry<String, Inode> entry : children(next.inode()).entrySet()) {
+                Inode child = entry.getValue();
+                if (child.children == null || child.opaque) {
+                    continue;
+                }
+                String path = next.path().isEmpty() ? entry.getKey() : next.path() + "/" + entry.getKey();
+                if (child.implied) {
+                    paths.add(path);
+                }
+                all.add(new Directory(path, child));
+            }
+        }
+        return paths;
+    }
+
     /** A path as it may stand in a message: what is no printable ASCII as {@code \xHH}, and not too long. */
     public static String printable(String path) {
         StringBuilder text = new StringBuilder();
@@ -281,6 +308,7 @@ public final class Tree {
             Inode next = children(here).get(name);
             if (next == null || next.isWhiteout()) {
                 Inode made = new Inode(Attributes.IMPLIED, new Content.Directory());
+                made.implied = true;
                 made.opaque = next != null;
                 enter(here, name, made, path);
                 next = made;

@@ -190,6 +190,28 @@ final class LayerIndexerTest {
     }
 
     @Test
+    void directoriesWithoutAnEntryAreKnown() throws Exception {
+        Tar tar = new Tar()
+                .add(Tar.file("a/b/c", new byte[] {1}))
+                .add(Tar.directory("a/"))
+                .add(Tar.directory("d/"))
+                .add(Tar.file("d/e/f", new byte[] {2}))
+                .add(Tar.file("g/h", new byte[] {3}))
+                .add(Tar.file("g/.wh..wh..opq", new byte[0]));
+        LayerIndexer.index(
+                new ByteArrayInputStream(tar.bytes()),
+                Tar.digest(tar.bytes()),
+                null,
+                directory.resolve("implied.idx"),
+                directory.resolve("implied.erofs"),
+                null,
+                ProgressListener.NONE);
+        try (LayerIndex index = LayerIndex.open(directory.resolve("implied.idx"))) {
+            assertThat(index.implied()).containsExactlyInAnyOrder("a/b", "d/e");
+        }
+    }
+
+    @Test
     void aSpanThatIsNotWhatTheIndexSaysIsRefused() throws IOException {
         byte[] tar = randomTar(new Random(15), 3 << 20);
         byte[] blob = Tar.gzip(tar);
