@@ -254,6 +254,22 @@ abstract class ModelServerScenarios {
         }
     }
 
+    @Test
+    @Order(12)
+    void whatAContainerWroteIsALayer() {
+        runAndAnswer("writer");
+        TestHost host = node().host();
+        String write = "echo new >/app/new && rm /app/server.py && chmod 711 /app && mv /etc/hostname /etc/moved";
+        host.ask("ctr", "tasks", "exec", "--exec-id", "w", "writer", "sh", "-c", write);
+        String layer =
+                host.script(ANSWERS_WITHIN, "ctr snapshots --snapshotter coldstart diff writer | tar -tzf - | sort");
+        assertThat(layer.lines().map(String::strip))
+                .contains("app/", "app/new", "app/.wh.server.py", "etc/moved", "etc/.wh.hostname");
+        assertThat(layer.lines().count())
+                .as("names in a layer of a few changes")
+                .isLessThan(60);
+    }
+
     /** Containers go first: one that was not restored is being snapshotted. */
     private void putSnapshotsBack() {
         removeContainers();

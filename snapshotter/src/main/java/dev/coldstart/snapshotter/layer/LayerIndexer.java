@@ -47,7 +47,7 @@ public final class LayerIndexer {
      * object would, and it spares every such file (half of a Python layer's, 70 % of an npm tree's) a lookup in the tiers, an
      * open through FUSE when it is not here, and a row in the index. With more, trees grow faster than objects get fewer.
      */
-    public static final int INLINE = 8 << 10;
+    public static final int INLINE = 4 << 10;
 
     /** The most bytes that deflate data may refer back. */
     static final int WINDOW = 32 << 10;
