@@ -67,6 +67,8 @@ class HandOverIT {
                     "-c",
                     "exec checking-reader /mnt/coldstart /mnt/overlayfs %d </var/tmp/list".formatted(SEED + i)));
         }
+        // Then some of what they read is here and some is not.
+        pause(6000);
         Random random = new Random(SEED);
         int last = 0;
         int took = 0;
@@ -83,7 +85,7 @@ class HandOverIT {
                 host.await("its taking over", Duration.ofSeconds(30), () -> takeOvers(host) > before);
             }
             took = takeOvers(host);
-            pause(random.nextInt(400));
+            pause(random.nextInt(600));
             host.kill(last);
         }
         readers.forEach(host::stop);
@@ -97,7 +99,7 @@ class HandOverIT {
                 complaints.append(said).append('\n');
             }
         }
-        assertThat(reads).as("reads in all").isGreaterThan(20 * DEATHS);
+        assertThat(reads).as("reads in all").isGreaterThan(10 * DEATHS);
         return complaints.toString();
     }
 
