@@ -50,7 +50,7 @@ flags_of() {
     # jnr-fuse's libraries use Unsafe, and the JVM would warn of it. Much of the heap is needed only while a layer is read for
     # the first time: what is freed goes back to the system.
     coldstart-snapshotter)
-        echo "$flags --sun-misc-unsafe-memory-access=allow -XX:MinHeapFreeRatio=10 -XX:MaxHeapFreeRatio=30"
+        echo "$flags --sun-misc-unsafe-memory-access=allow -Xmn32m -XX:MinHeapFreeRatio=20 -XX:MaxHeapFreeRatio=40"
         ;;
     esac
 }

@@ -16,6 +16,7 @@ import picocli.CommandLine.Option;
             DoctorCommand.class,
             IndexCommand.class,
             SnapshotCommand.class,
+            PinCommand.class,
             PlanCommand.class,
         },
         synopsisSubcommandLabel = "COMMAND",

@@ -137,7 +137,8 @@ public final class Snapshotter implements AutoCloseable {
         LayerRetention retention = new LayerRetention(metadata, known, trees, root.resolve("index"), pins);
         objects.watch(retention, new LayerObjects(known, fetcher));
         RamTier ram = RamTier.open(state.resolve("ram"), configuration.store().ramMax(), retention);
-        new Staging(pins, retention, objects, ram).start();
+        Staging staging = new Staging(pins, retention, objects, ram);
+        staging.start();
         List<Path> tiers = List.of();
         if (whole == null) {
             RemoteTier remote = own(RemoteTier.start(known, objects, fetcher, state.resolve("remote"), manager));
@@ -161,7 +162,12 @@ public final class Snapshotter implements AutoCloseable {
                                 stored,
                                 new Doctor(serving, outlived, metadata, trees, containerd)),
                         new NodeAgentService(
-                                configuration.nodeName(), known, objects, ram == null ? 0 : ram.bytes(), stored))));
+                                configuration.nodeName(),
+                                known,
+                                objects,
+                                ram == null ? 0 : ram.bytes(),
+                                staging,
+                                stored))));
         own(UnixServer.start(
                 state.resolve("snapshotter.sock"),
                 List.of(new SnapshotsService(

@@ -27,6 +27,8 @@ import dev.coldstart.proto.v1.IndexProgress;
 import dev.coldstart.proto.v1.IndexRequest;
 import dev.coldstart.proto.v1.InventoryRequest;
 import dev.coldstart.proto.v1.NodeAgentGrpc;
+import dev.coldstart.proto.v1.PinRequest;
+import dev.coldstart.proto.v1.Tier;
 import dev.coldstart.proto.v1.VersionRequest;
 import dev.coldstart.snapshotter.fetch.FaultyRegistry;
 import dev.coldstart.snapshotter.fetch.TestLayer;
@@ -442,6 +444,23 @@ class SnapshotterTest {
                         .putLabels("containerd.io/snapshot/uidmapping", "0:100000")
                         .build()),
                 Status.Code.INVALID_ARGUMENT);
+    }
+
+    @Test
+    void pinsAreKeptOverARestart() throws Exception {
+        String layer = "sha256:" + "cd".repeat(32);
+        var agent = NodeAgentGrpc.newBlockingStub(channel("node.sock"));
+        PinRequest pin = PinRequest.newBuilder()
+                .setGroup("layer:" + layer)
+                .setTier(Tier.TIER_RAM)
+                .build();
+        var _ = agent.pin(pin);
+        assertStatus(() -> agent.pin(pin.toBuilder().setGroup("snapshot:1").build()), Status.Code.INVALID_ARGUMENT);
+        restart();
+        assertThat(dir.resolve("root/meta/pins")).content().contains(layer);
+        var _ = NodeAgentGrpc.newBlockingStub(channel("node.sock"))
+                .pin(pin.toBuilder().clearTier().build());
+        assertThat(dir.resolve("root/meta/pins")).content().doesNotContain(layer);
     }
 
     @Test

@@ -9,7 +9,7 @@ import dev.coldstart.snapshotter.object.Tier;
 import java.io.IOException;
 import org.jspecify.annotations.Nullable;
 
-/** Carries out what the planner wants held. */
+/** Carries out what is to be held, by the planner's or an operator's wish. */
 public final class Staging {
     private static final System.Logger LOG = System.getLogger(Staging.class.getName());
 

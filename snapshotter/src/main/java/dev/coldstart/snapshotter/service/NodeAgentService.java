@@ -4,13 +4,17 @@ import dev.coldstart.proto.v1.Holding;
 import dev.coldstart.proto.v1.InventoryRequest;
 import dev.coldstart.proto.v1.NodeAgentGrpc;
 import dev.coldstart.proto.v1.NodeInventory;
+import dev.coldstart.proto.v1.PinRequest;
+import dev.coldstart.proto.v1.PinResponse;
 import dev.coldstart.proto.v1.SnapshotManifest;
 import dev.coldstart.proto.v1.Tier;
 import dev.coldstart.snapshotter.fetch.KnownLayer;
 import dev.coldstart.snapshotter.fetch.KnownLayers;
+import dev.coldstart.snapshotter.layer.Digest;
 import dev.coldstart.snapshotter.layer.LayerIndex;
 import dev.coldstart.snapshotter.layer.ObjectName;
 import dev.coldstart.snapshotter.object.ObjectStore;
+import dev.coldstart.snapshotter.rootfs.Staging;
 import io.grpc.Status;
 import io.grpc.stub.StreamObserver;
 import java.io.IOException;
@@ -18,16 +22,25 @@ import java.util.BitSet;
 
 /** What the planner asks. */
 public final class NodeAgentService extends NodeAgentGrpc.NodeAgentImplBase {
+    private static final String LAYER = "layer:";
+
     private final String node;
     private final KnownLayers layers;
     private final ObjectStore objects;
     private final long ramBytes;
+    private final Staging staging;
     private final StoredSnapshots snapshots;
 
     /** @param ramBytes capacity of the RAM tier; 0 if there is none */
     public NodeAgentService(
-            String node, KnownLayers layers, ObjectStore objects, long ramBytes, StoredSnapshots snapshots) {
+            String node,
+            KnownLayers layers,
+            ObjectStore objects,
+            long ramBytes,
+            Staging staging,
+            StoredSnapshots snapshots) {
         this.node = node;
+        this.staging = staging;
         this.ramBytes = ramBytes;
         this.layers = layers;
         this.objects = objects;
@@ -43,7 +56,7 @@ public final class NodeAgentService extends NodeAgentGrpc.NodeAgentImplBase {
                     .setDiskBytes(objects.mostBytes());
             for (KnownLayer layer : layers.all()) {
                 inventory.addHoldings(Holding.newBuilder()
-                        .setGroup("layer:" + layer.index().layer())
+                        .setGroup(LAYER + layer.index().layer())
                         .setBytesTotal(layer.index().uncompressedSize())
                         .setBytesPresent(layer.index().uncompressedSize() - missing(layer))
                         .setTier(Tier.TIER_DISK));
@@ -58,6 +71,30 @@ public final class NodeAgentService extends NodeAgentGrpc.NodeAgentImplBase {
             }
             answer.onNext(inventory.build());
             answer.onCompleted();
+        } catch (IOException e) {
+            answer.onError(Status.INTERNAL.withDescription(e.getMessage()).asRuntimeException());
+        }
+    }
+
+    @Override
+    public void pin(PinRequest request, StreamObserver<PinResponse> answer) {
+        String group = request.getGroup();
+        try {
+            if (!group.startsWith(LAYER)) {
+                throw new IllegalArgumentException("\"" + group + "\" is no layer; only layers can be pinned");
+            }
+            Digest layer = Digest.parse(group.substring(LAYER.length()));
+            switch (request.getTier()) {
+                case TIER_DISK -> staging.pin(layer, dev.coldstart.snapshotter.object.Tier.DISK);
+                case TIER_RAM -> staging.pin(layer, dev.coldstart.snapshotter.object.Tier.RAM);
+                case TIER_UNKNOWN -> staging.unpin(layer);
+                case UNRECOGNIZED -> throw new IllegalArgumentException("this tier is not known here");
+            }
+            answer.onNext(PinResponse.getDefaultInstance());
+            answer.onCompleted();
+        } catch (IllegalArgumentException e) {
+            answer.onError(
+                    Status.INVALID_ARGUMENT.withDescription(e.getMessage()).asRuntimeException());
         } catch (IOException e) {
             answer.onError(Status.INTERNAL.withDescription(e.getMessage()).asRuntimeException());
         }
