@@ -16,6 +16,10 @@ import java.nio.file.StandardOpenOption;
  * garbage collector. The file must not be truncated meanwhile. Thread-safe.
  */
 public final class MappedFile implements AutoCloseable {
+    /** The largest that a kernel we run on has. */
+    private static final long PAGE = 1 << 16;
+
+    private static final int MADV_WILLNEED = 3;
     private static final int MADV_DONTNEED = 4;
     private static final MethodHandle MADVISE = Words.function("madvise");
 
@@ -55,13 +59,24 @@ public final class MappedFile implements AutoCloseable {
         return bytes;
     }
 
+    /** Has the file's last bytes read into the page cache, and does not wait for them. */
+    public void expect(long length) {
+        // Advice works on whole pages; a mapping starts with one.
+        long from = Math.max(0, mapping.byteSize() - length) & -PAGE;
+        advise(from, MADV_WILLNEED);
+    }
+
     /** Lets go of the pages read so far: they are this process's memory no more, and come back from the page cache. */
     public void forget() {
-        if (mapping.byteSize() > 0) {
+        advise(0, MADV_DONTNEED);
+    }
+
+    private void advise(long from, int advice) {
+        if (mapping.byteSize() > from) {
             try (Arena capture = Arena.ofConfined()) {
                 // Advice: without it the file is read as well.
                 var _ = Words.call(
-                        MADVISE, Native.capture(capture), mapping.address(), mapping.byteSize(), MADV_DONTNEED);
+                        MADVISE, Native.capture(capture), mapping.address() + from, mapping.byteSize() - from, advice);
             }
         }
     }

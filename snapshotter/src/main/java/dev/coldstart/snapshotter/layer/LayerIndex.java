@@ -68,6 +68,9 @@ public final class LayerIndex implements AutoCloseable {
     /** A span has fewer bytes than this, uncompressed; what does not fit cannot be indexed. */
     static final int MAX_SPAN = 64 << 20;
 
+    /** The tables, which come last, and windows as far as that goes. */
+    private static final long EXPECTED_BYTES = 32 << 20;
+
     private final MappedFile file;
     private final ByteBuffer bytes;
     private final Digest layer;
@@ -144,6 +147,11 @@ public final class LayerIndex implements AutoCloseable {
             file.close();
             throw e;
         }
+    }
+
+    /** Has it read ahead, because bytes of the layer will be fetched. */
+    public void expect() {
+        file.expect(EXPECTED_BYTES);
     }
 
     /** Digest of the blob. */

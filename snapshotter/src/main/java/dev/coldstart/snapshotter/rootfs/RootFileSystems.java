@@ -81,6 +81,10 @@ public final class RootFileSystems {
         for (Snapshot layer : stack) {
             Digest digest = layer.layer();
             if (digest != null) {
+                KnownLayer index = known.find(digest);
+                if (index != null) {
+                    index.index().expect();
+                }
                 try (OpenFile tree = OpenFile.forReading(trees.file(digest))) {
                     tree.expect(EXPECTED_BYTES);
                 } catch (LinuxException e) {
