@@ -300,7 +300,15 @@ public final class SpanFetcher implements AutoCloseable {
                         && (span == start || layer.index().spanBlobEnd(span) <= limit)
                         && !isHeld(layer, span)) {
                     Flight fresh = new Flight();
-                    if (flights.putIfAbsent(new SpanKey(layer.ordinal(), span), fresh) != null) {
+                    SpanKey key = new SpanKey(layer.ordinal(), span);
+                    if (flights.putIfAbsent(key, fresh) != null) {
+                        break;
+                    }
+                    if (isHeld(layer, span)) {
+                        // It landed between the two looks; who has joined meanwhile looks again.
+                        flights.remove(key);
+                        fresh.open.complete(null);
+                        fresh.all.complete(null);
                         break;
                     }
                     run.add(fresh);
