@@ -130,8 +130,8 @@ public final class Snapshotter implements AutoCloseable {
             parts.push(() -> trees.retain(Set.of()));
             parts.push(mapped::unmountAll);
         }
-        RemoteLayers layers =
-                new RemoteLayers(metadata, containerd, resolver, source, objects, known, trees, root.resolve("index"));
+        RemoteLayers layers = new RemoteLayers(
+                metadata, containerd, resolver, source, objects, known, trees, root.resolve("index"), List.of());
         layers.recover();
         Pins pins = Pins.open(root.resolve("meta").resolve("pins"));
         LayerRetention retention = new LayerRetention(metadata, known, trees, root.resolve("index"), pins);

@@ -6,7 +6,9 @@ import java.nio.charset.StandardCharsets;
 import java.security.MessageDigest;
 import java.security.NoSuchAlgorithmException;
 import java.util.ArrayList;
+import java.util.HashMap;
 import java.util.List;
+import java.util.Map;
 import java.util.Set;
 import org.jspecify.annotations.Nullable;
 import tools.jackson.core.JacksonException;
@@ -22,8 +24,13 @@ import tools.jackson.core.json.JsonFactory;
  * @param config null in an index
  * @param layers from the base up
  * @param manifests in an index, one for each platform
+ * @param annotations of the manifest itself
  */
-public record ImageManifest(@Nullable Descriptor config, List<Descriptor> layers, List<Descriptor> manifests) {
+public record ImageManifest(
+        @Nullable Descriptor config,
+        List<Descriptor> layers,
+        List<Descriptor> manifests,
+        Map<String, String> annotations) {
     private static final int MAX_ELEMENTS = 4096;
     private static final JsonFactory JSON = JsonFactory.builder()
             .streamReadConstraints(StreamReadConstraints.builder()
@@ -41,8 +48,15 @@ public record ImageManifest(@Nullable Descriptor config, List<Descriptor> layers
      * A blob that a manifest names.
      *
      * @param platform {@code os/architecture}, or empty
+     * @param artifactType of a manifest that is no image, or empty
      */
-    public record Descriptor(String mediaType, Digest digest, long size, String platform) {
+    public record Descriptor(
+            String mediaType,
+            Digest digest,
+            long size,
+            String platform,
+            String artifactType,
+            Map<String, String> annotations) {
         /** Whether we can index the layer: gzip or plain tar. */
         public boolean readableLayer() {
             return READABLE_LAYERS.contains(mediaType);
@@ -54,6 +68,7 @@ public record ImageManifest(@Nullable Descriptor config, List<Descriptor> layers
         Descriptor config = null;
         List<Descriptor> layers = List.of();
         List<Descriptor> manifests = List.of();
+        Map<String, String> annotations = Map.of();
         try (JsonParser parser = JSON.createParser(ObjectReadContext.empty(), json)) {
             if (parser.nextToken() != JsonToken.START_OBJECT) {
                 throw new IOException("not a JSON object");
@@ -67,11 +82,13 @@ public record ImageManifest(@Nullable Descriptor config, List<Descriptor> layers
                     layers = descriptors(parser);
                 } else if (field.equals("manifests") && value == JsonToken.START_ARRAY) {
                     manifests = descriptors(parser);
+                } else if (field.equals("annotations") && value == JsonToken.START_OBJECT) {
+                    annotations = strings(parser);
                 } else {
                     parser.skipChildren();
                 }
             }
-            return new ImageManifest(config, layers, manifests);
+            return new ImageManifest(config, layers, manifests, annotations);
         } catch (JacksonException | IllegalArgumentException e) {
             throw new IOException("not an image manifest: " + e.getMessage(), e);
         }
@@ -142,6 +159,8 @@ public record ImageManifest(@Nullable Descriptor config, List<Descriptor> layers
         long size = -1;
         String os = "";
         String architecture = "";
+        String artifactType = "";
+        Map<String, String> annotations = Map.of();
         while (parser.nextToken() == JsonToken.PROPERTY_NAME) {
             String field = parser.currentName();
             JsonToken value = parser.nextToken();
@@ -151,6 +170,10 @@ public record ImageManifest(@Nullable Descriptor config, List<Descriptor> layers
                 digest = Digest.parse(parser.getString());
             } else if (field.equals("size") && value == JsonToken.VALUE_NUMBER_INT) {
                 size = parser.getLongValue();
+            } else if (field.equals("artifactType") && value == JsonToken.VALUE_STRING) {
+                artifactType = parser.getString();
+            } else if (field.equals("annotations") && value == JsonToken.START_OBJECT) {
+                annotations = strings(parser);
             } else if (field.equals("platform") && value == JsonToken.START_OBJECT) {
                 while (parser.nextToken() == JsonToken.PROPERTY_NAME) {
                     String part = parser.currentName();
@@ -169,6 +192,22 @@ public record ImageManifest(@Nullable Descriptor config, List<Descriptor> layers
         if (digest == null || size < 0) {
             throw new IOException("a descriptor without digest or size");
         }
-        return new Descriptor(mediaType, digest, size, os.isEmpty() ? "" : os + "/" + architecture);
+        return new Descriptor(
+                mediaType, digest, size, os.isEmpty() ? "" : os + "/" + architecture, artifactType, annotations);
+    }
+
+    private static Map<String, String> strings(JsonParser parser) throws IOException {
+        Map<String, String> all = new HashMap<>();
+        while (parser.nextToken() == JsonToken.PROPERTY_NAME) {
+            String key = parser.currentName();
+            if (parser.nextToken() != JsonToken.VALUE_STRING) {
+                parser.skipChildren();
+            } else if (all.size() == MAX_ELEMENTS) {
+                throw new IOException("more than " + MAX_ELEMENTS + " annotations");
+            } else {
+                all.put(key, parser.getString());
+            }
+        }
+        return Map.copyOf(all);
     }
 }

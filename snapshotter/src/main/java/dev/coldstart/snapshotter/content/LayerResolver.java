@@ -23,6 +23,7 @@ import org.jspecify.annotations.Nullable;
 public final class LayerResolver {
     private static final String CRI_LAYER = "containerd.io/snapshot/cri.layer-digest";
     private static final String CRI_IMAGE = "containerd.io/snapshot/cri.image-ref";
+    private static final String CRI_MANIFEST = "containerd.io/snapshot/cri.manifest-digest";
     private static final String SOURCE = "containerd.io/distribution.source.";
     /** Set on a manifest when its children are known, which is before they are fetched. */
     private static final String MANIFESTS = "labels.\"containerd.io/gc.ref.content.config\"";
@@ -40,7 +41,7 @@ public final class LayerResolver {
     };
 
     /** A manifest with what its configuration says; immutable, as both are named by their digests. */
-    private record Image(List<Descriptor> layers, List<Digest> diffIds, List<Digest> chainIds, Digest config) {}
+    private record Image(ResolvedLayer.Image resolved, List<Digest> chainIds, Digest config) {}
 
     /**
      * Asks this content store.
@@ -59,7 +60,7 @@ public final class LayerResolver {
      * @throws IOException if it cannot be found; the message says why
      */
     public ResolvedLayer resolve(String namespace, Digest chainId, Map<String, String> labels) throws IOException {
-        ResolvedLayer named = byLabels(labels);
+        ResolvedLayer named = byLabels(namespace, chainId, labels);
         if (named != null) {
             return named;
         }
@@ -81,7 +82,8 @@ public final class LayerResolver {
                 "no image in containerd's content store (namespace " + namespace + ") has chain ID " + chainId);
     }
 
-    private static @Nullable ResolvedLayer byLabels(Map<String, String> labels) throws IOException {
+    private @Nullable ResolvedLayer byLabels(String namespace, Digest chainId, Map<String, String> labels)
+            throws IOException {
         String layer = labels.get(CRI_LAYER);
         String image = labels.get(CRI_IMAGE);
         if (layer == null || image == null) {
@@ -90,15 +92,24 @@ public final class LayerResolver {
         try {
             Digest digest = Digest.parse(layer);
             ImageReference reference = ImageReference.parse(image);
-            return new ResolvedLayer(
-                    digest, null, 0, List.of(new LayerSource(digest, reference.host(), reference.repository())));
+            List<LayerSource> sources = List.of(new LayerSource(digest, reference.host(), reference.repository()));
+            String manifest = labels.get(CRI_MANIFEST);
+            Blob blob = manifest == null ? null : content.info(namespace, Digest.parse(manifest));
+            Image found = blob == null ? null : image(namespace, blob, true);
+            int at = found == null ? -1 : found.chainIds().indexOf(chainId);
+            if (found != null
+                    && at >= 0
+                    && found.resolved().layers().get(at).digest().equals(digest)) {
+                return found.resolved().layer(at, sources);
+            }
+            return new ResolvedLayer(digest, null, "", 0, Map.of(), null, sources);
         } catch (IllegalArgumentException e) {
             throw new IOException("the labels of the snapshot make no sense: " + e.getMessage(), e);
         }
     }
 
     private ResolvedLayer layer(String namespace, Blob manifest, Image image, int at) throws IOException {
-        Descriptor descriptor = image.layers().get(at);
+        Descriptor descriptor = image.resolved().layers().get(at);
         if (!descriptor.readableLayer()) {
             throw new IOException("layer " + descriptor.digest() + " is of type " + descriptor.mediaType()
                     + ", and only gzip and plain tar can be served lazily");
@@ -111,7 +122,7 @@ public final class LayerResolver {
                 addSources(namespace, blob, descriptor.digest(), sources);
             }
         }
-        return new ResolvedLayer(descriptor.digest(), image.diffIds().get(at), descriptor.size(), List.copyOf(sources));
+        return image.resolved().layer(at, List.copyOf(sources));
     }
 
     private void addSources(String namespace, Blob blob, Digest layer, Set<LayerSource> sources) throws IOException {
@@ -169,7 +180,10 @@ public final class LayerResolver {
             if (diffIds.size() != manifest.layers().size()) {
                 return null;
             }
-            image = new Image(manifest.layers(), diffIds, ImageManifest.chainIds(diffIds), config.digest());
+            image = new Image(
+                    new ResolvedLayer.Image(blob.digest(), manifest.annotations(), manifest.layers(), diffIds),
+                    ImageManifest.chainIds(diffIds),
+                    config.digest());
         } catch (IOException e) {
             // Another kind of blob, or an image whose configuration is not (yet) here: not the one that is asked for.
             if (!guessing) {

@@ -20,8 +20,8 @@ import java.io.InputStream;
 import java.nio.file.DirectoryStream;
 import java.nio.file.Files;
 import java.nio.file.Path;
-import java.util.Collection;
 import java.util.HashSet;
+import java.util.List;
 import java.util.Map;
 import java.util.Objects;
 import java.util.Set;
@@ -44,6 +44,7 @@ public final class RemoteLayers {
     private final KnownLayers known;
     private final LayerMounts trees;
     private final Path indexes;
+    private final List<IndexOrigin> origins;
     private final AtomicInteger passes = new AtomicInteger();
     private final ConcurrentHashMap<Digest, ReentrantLock> locks = new ConcurrentHashMap<>();
 
@@ -55,7 +56,8 @@ public final class RemoteLayers {
             ObjectStore objects,
             KnownLayers known,
             LayerMounts trees,
-            Path indexes)
+            Path indexes,
+            List<IndexOrigin> origins)
             throws IOException {
         this.metadata = metadata;
         this.content = content;
@@ -65,6 +67,7 @@ public final class RemoteLayers {
         this.known = known;
         this.trees = trees;
         this.indexes = indexes;
+        this.origins = List.copyOf(origins);
         Files.createDirectories(indexes);
         Path treeFiles = Objects.requireNonNull(
                 trees.file(new Digest("sha256", "0".repeat(64))).getParent());
@@ -143,12 +146,34 @@ public final class RemoteLayers {
                                 e.getMessage());
             }
         }
-        try (InputStream blob = new BufferedInputStream(open(namespace, layer.layer()), 1 << 16)) {
-            pass(blob, layer.layer(), layer.diffId(), objects.sink(), ProgressListener.NONE);
-        } catch (IOException e) {
-            throw explained(layer.layer(), e);
+        if (!provided(layer)) {
+            try (InputStream blob = new BufferedInputStream(open(namespace, layer.layer()), 1 << 16)) {
+                pass(blob, layer.layer(), layer.diffId(), objects.sink(), ProgressListener.NONE);
+            } catch (IOException e) {
+                throw explained(layer.layer(), e);
+            }
         }
         var _ = known.add(layer.layer(), index(layer.layer()));
+    }
+
+    /** Whether somebody else had made the layer's index and tree, which are here then. */
+    private boolean provided(ResolvedLayer layer) {
+        for (IndexOrigin origin : origins) {
+            try {
+                if (origin.provide(layer, index(layer.layer()), trees.file(layer.layer()))) {
+                    return true;
+                }
+            } catch (IOException e) {
+                System.getLogger(RemoteLayers.class.getName())
+                        .log(
+                                System.Logger.Level.WARNING,
+                                "cannot use {0} for layer {1}: {2}",
+                                origin.name(),
+                                layer.layer(),
+                                e.getMessage());
+            }
+        }
+        return false;
     }
 
     /** Reads the layer once, and leaves its index and tree. */
@@ -198,20 +223,22 @@ public final class RemoteLayers {
      *
      * @return whether they were here
      */
-    public boolean index(Digest layer, Collection<LayerSource> sources, ProgressListener progress) throws IOException {
-        ReentrantLock lock = lock(layer);
+    public boolean index(ResolvedLayer layer, ProgressListener progress) throws IOException {
+        ReentrantLock lock = lock(layer.layer());
         lock.lock();
         try {
-            for (LayerSource source : sources) {
+            for (LayerSource source : layer.sources()) {
                 metadata.addSource(source);
             }
-            if (isIndexed(layer)) {
+            if (isIndexed(layer.layer())) {
                 return true;
             }
-            try (InputStream blob = new BufferedInputStream(registry.openWhole(layer), 1 << 16)) {
-                pass(blob, layer, null, null, progress);
-            } catch (IOException e) {
-                throw explained(layer, e);
+            if (!provided(layer)) {
+                try (InputStream blob = new BufferedInputStream(registry.openWhole(layer.layer()), 1 << 16)) {
+                    pass(blob, layer.layer(), layer.diffId(), null, progress);
+                } catch (IOException e) {
+                    throw explained(layer.layer(), e);
+                }
             }
             return false;
         } finally {

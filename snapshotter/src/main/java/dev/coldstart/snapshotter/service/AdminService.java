@@ -16,6 +16,7 @@ import dev.coldstart.proto.v1.VersionRequest;
 import dev.coldstart.proto.v1.VersionResponse;
 import dev.coldstart.snapshotter.content.ImageManifest;
 import dev.coldstart.snapshotter.content.ImageManifest.Descriptor;
+import dev.coldstart.snapshotter.content.ResolvedLayer;
 import dev.coldstart.snapshotter.layer.LayerIndex;
 import dev.coldstart.snapshotter.metadata.LayerSource;
 import dev.coldstart.snapshotter.registry.ImageReference;
@@ -78,18 +79,23 @@ public final class AdminService extends AdminGrpc.AdminImplBase {
     public void index(IndexRequest request, StreamObserver<IndexProgress> answer) {
         try {
             ImageReference image = ImageReference.parse(request.getImage());
-            ImageManifest manifest =
-                    ImageManifest.parse(registry.manifest(image).json().getBytes(StandardCharsets.UTF_8));
+            RegistryClient.Manifest stored = registry.manifest(image);
+            ImageManifest manifest = ImageManifest.parse(stored.json().getBytes(StandardCharsets.UTF_8));
             if (manifest.config() == null) {
-                manifest = ImageManifest.parse(
-                        registry.manifest(forPlatform(image, manifest)).json().getBytes(StandardCharsets.UTF_8));
+                stored = registry.manifest(forPlatform(image, manifest));
+                manifest = ImageManifest.parse(stored.json().getBytes(StandardCharsets.UTF_8));
             }
-            for (Descriptor layer : manifest.layers()) {
+            ResolvedLayer.Image resolved =
+                    new ResolvedLayer.Image(stored.digest(), manifest.annotations(), manifest.layers(), List.of());
+            for (int at = 0; at < manifest.layers().size(); at++) {
+                Descriptor layer = manifest.layers().get(at);
                 if (!layer.readableLayer()) {
                     throw new IOException("layer " + layer.digest() + " of " + image + " is of type "
                             + layer.mediaType() + ", and only gzip and plain tar can be indexed");
                 }
-                index(image, layer, answer);
+                index(
+                        resolved.layer(at, List.of(new LayerSource(layer.digest(), image.host(), image.repository()))),
+                        answer);
                 if (Context.current().isCancelled()) {
                     return;
                 }
@@ -113,23 +119,21 @@ public final class AdminService extends AdminGrpc.AdminImplBase {
         throw new IOException(image + " has no image for " + PLATFORM);
     }
 
-    private void index(ImageReference image, Descriptor layer, StreamObserver<IndexProgress> answer)
-            throws IOException {
+    private void index(ResolvedLayer layer, StreamObserver<IndexProgress> answer) throws IOException {
         IndexProgress.Builder progress =
-                IndexProgress.newBuilder().setLayer(layer.digest().toString()).setBytesTotal(layer.size());
+                IndexProgress.newBuilder().setLayer(layer.layer().toString()).setBytesTotal(layer.size());
         boolean known = layers.index(
-                layer.digest(),
-                List.of(new LayerSource(layer.digest(), image.host(), image.repository())),
+                layer,
                 (blob, uncompressed) ->
                         answer.onNext(progress.setBytesRead(blob).build()));
-        try (LayerIndex index = LayerIndex.open(layers.index(layer.digest()))) {
+        try (LayerIndex index = LayerIndex.open(layers.index(layer.layer()))) {
             answer.onNext(progress.setBytesRead(layer.size())
                     .setDone(IndexedLayer.newBuilder()
                             .setDiffId(index.diffId().toString())
                             .setUncompressedBytes(index.uncompressedSize())
                             .setEntries(index.objectCount())
-                            .setIndexBytes(Files.size(layers.index(layer.digest())))
-                            .setTreeBytes(Files.size(layers.tree(layer.digest())))
+                            .setIndexBytes(Files.size(layers.index(layer.layer())))
+                            .setTreeBytes(Files.size(layers.tree(layer.layer())))
                             .setKnown(known))
                     .build());
         }
