@@ -20,12 +20,15 @@ import java.io.InputStream;
 import java.nio.file.DirectoryStream;
 import java.nio.file.Files;
 import java.nio.file.Path;
+import java.util.ArrayList;
+import java.util.Comparator;
 import java.util.HashSet;
 import java.util.List;
 import java.util.Map;
 import java.util.Objects;
 import java.util.Set;
 import java.util.concurrent.ConcurrentHashMap;
+import java.util.concurrent.Semaphore;
 import java.util.concurrent.atomic.AtomicInteger;
 import java.util.concurrent.locks.ReentrantLock;
 import org.jspecify.annotations.Nullable;
@@ -34,8 +37,17 @@ import org.jspecify.annotations.Nullable;
  * Makes a layer usable without containerd's help: finds out which it is, has its index and tree (made in one pass over
  * the blob if they are not here), mounts the tree and records the snapshot. Of several who ask for one layer, one works
  * and the others wait.
+ *
+ * <p>containerd asks for an image's layers one after the other, each when it has the answer for the one below. So the
+ * first of them to be asked for starts the work for all.
  */
 public final class RemoteLayers {
+    /**
+     * Layers that are read at the same time: as many as containerd downloads by default. More of them would take memory
+     * for the names of one more layer each, and hardly be faster: a pass keeps up to two cores busy.
+     */
+    private static final int PASSES = 3;
+
     private final MetadataStore metadata;
     private final ContentStore content;
     private final LayerResolver resolver;
@@ -46,7 +58,10 @@ public final class RemoteLayers {
     private final Path indexes;
     private final List<IndexOrigin> origins;
     private final AtomicInteger passes = new AtomicInteger();
+    private final Semaphore turns = new Semaphore(PASSES, true);
     private final ConcurrentHashMap<Digest, ReentrantLock> locks = new ConcurrentHashMap<>();
+    /** Layers that were begun with before anybody asked for them. */
+    private final Set<Digest> begun = ConcurrentHashMap.newKeySet();
 
     public RemoteLayers(
             MetadataStore metadata,
@@ -117,12 +132,12 @@ public final class RemoteLayers {
     public Snapshot prepare(String namespace, String parent, Digest chainId, Map<String, String> labels)
             throws IOException, SnapshotException {
         ResolvedLayer layer = resolver.resolve(namespace, chainId, labels);
+        if (!isIndexed(layer.layer())) {
+            begin(namespace, layer);
+        }
         ReentrantLock lock = lock(layer.layer());
         lock.lock();
         try {
-            for (LayerSource source : layer.sources()) {
-                metadata.addSource(source);
-            }
             have(namespace, layer);
             var _ = trees.mount(layer.layer());
             long size = Files.size(trees.file(layer.layer())) + Files.size(index(layer.layer()));
@@ -132,7 +147,52 @@ public final class RemoteLayers {
         }
     }
 
+    /** Begins with the other layers of the image, the largest first: it takes longest. */
+    private void begin(String namespace, ResolvedLayer asked) {
+        ResolvedLayer.Image image = asked.image();
+        if (image == null) {
+            return;
+        }
+        List<ResolvedLayer> others = new ArrayList<>();
+        for (int at = 0; at < image.layers().size(); at++) {
+            Digest digest = image.layers().get(at).digest();
+            if (!digest.equals(asked.layer())
+                    && image.layers().get(at).readableLayer()
+                    && !isIndexed(digest)
+                    && begun.add(digest)) {
+                others.add(image.layer(
+                        at,
+                        asked.sources().stream()
+                                .map(source -> new LayerSource(digest, source.host(), source.repository()))
+                                .toList()));
+            }
+        }
+        others.sort(Comparator.comparingLong(ResolvedLayer::size).reversed());
+        for (ResolvedLayer layer : others) {
+            Thread.ofVirtual()
+                    .name("layer-" + layer.layer().hex().substring(0, 12))
+                    .start(() -> {
+                        ReentrantLock lock = lock(layer.layer());
+                        lock.lock();
+                        try {
+                            have(namespace, layer);
+                        } catch (IOException e) {
+                            // Whoever asks for this layer tries again, and is told why it cannot be had.
+                            System.getLogger(RemoteLayers.class.getName())
+                                    .log(System.Logger.Level.DEBUG, "layer {0}: {1}", layer.layer(), e.getMessage());
+                        } finally {
+                            begun.remove(layer.layer());
+                            lock.unlock();
+                        }
+                    });
+        }
+    }
+
+    /** Has the layer's index and tree, made if they are not here or not sound. */
     private void have(String namespace, ResolvedLayer layer) throws IOException {
+        for (LayerSource source : layer.sources()) {
+            metadata.addSource(source);
+        }
         if (isIndexed(layer.layer())) {
             try {
                 var _ = known.add(layer.layer(), index(layer.layer()));
@@ -147,11 +207,7 @@ public final class RemoteLayers {
             }
         }
         if (!provided(layer)) {
-            try (InputStream blob = new BufferedInputStream(open(namespace, layer.layer()), 1 << 16)) {
-                pass(blob, layer.layer(), layer.diffId(), objects.sink(), ProgressListener.NONE);
-            } catch (IOException e) {
-                throw explained(layer.layer(), e);
-            }
+            pass(() -> open(namespace, layer.layer()), layer, objects.sink(), ProgressListener.NONE);
         }
         var _ = known.add(layer.layer(), index(layer.layer()));
     }
@@ -176,18 +232,23 @@ public final class RemoteLayers {
         return false;
     }
 
-    /** Reads the layer once, and leaves its index and tree. */
-    private void pass(
-            InputStream blob,
-            Digest layer,
-            @Nullable Digest diffId,
-            @Nullable ObjectSink sink,
-            ProgressListener progress)
+    /** Where a pass gets its blob. */
+    private interface Opening {
+        InputStream open() throws IOException;
+    }
+
+    /** Reads the layer once, when it is its turn, and leaves its index and tree. */
+    private void pass(Opening blob, ResolvedLayer layer, @Nullable ObjectSink sink, ProgressListener progress)
             throws IOException {
         passes.incrementAndGet();
-        try {
-            var _ = LayerIndexer.index(blob, layer, diffId, index(layer), trees.file(layer), sink, progress);
+        turns.acquireUninterruptibly();
+        try (InputStream in = new BufferedInputStream(blob.open(), 1 << 16)) {
+            var _ = LayerIndexer.index(
+                    in, layer.layer(), layer.diffId(), index(layer.layer()), trees.file(layer.layer()), sink, progress);
+        } catch (IOException e) {
+            throw explained(layer.layer(), e);
         } finally {
+            turns.release();
             // Between passes little is alive, and the heap would stay as large as the largest layer made it.
             if (passes.decrementAndGet() == 0) {
                 System.gc();
@@ -234,11 +295,7 @@ public final class RemoteLayers {
                 return true;
             }
             if (!provided(layer)) {
-                try (InputStream blob = new BufferedInputStream(registry.openWhole(layer.layer()), 1 << 16)) {
-                    pass(blob, layer.layer(), layer.diffId(), null, progress);
-                } catch (IOException e) {
-                    throw explained(layer.layer(), e);
-                }
+                pass(() -> registry.openWhole(layer.layer()), layer, null, progress);
             }
             return false;
         } finally {

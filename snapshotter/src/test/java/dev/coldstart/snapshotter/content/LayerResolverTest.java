@@ -4,81 +4,19 @@ import static org.assertj.core.api.Assertions.assertThat;
 import static org.assertj.core.api.Assertions.assertThatThrownBy;
 
 import dev.coldstart.snapshotter.layer.Digest;
-import java.io.ByteArrayInputStream;
-import java.io.IOException;
-import java.io.InputStream;
-import java.nio.charset.StandardCharsets;
-import java.security.MessageDigest;
-import java.util.ArrayList;
-import java.util.HashMap;
 import java.util.List;
 import java.util.Map;
 import java.util.Set;
-import org.jspecify.annotations.Nullable;
 import org.junit.jupiter.api.BeforeEach;
 import org.junit.jupiter.api.Test;
 
 class LayerResolverTest {
     private static final String GZIP = "application/vnd.oci.image.layer.v1.tar+gzip";
-    private final Digest base = digest("base layer");
-    private final Digest top = digest("top layer");
-    private final Digest baseDiff = digest("base tar");
-    private final Digest topDiff = digest("top tar");
-    private final FakeContent content = new FakeContent();
-
-    private static Digest digest(String of) {
-        try {
-            return Digest.of(MessageDigest.getInstance("SHA-256").digest(of.getBytes(StandardCharsets.UTF_8)));
-        } catch (java.security.NoSuchAlgorithmException e) {
-            throw new AssertionError(e);
-        }
-    }
-
-    /** A content store in memory. */
-    private static final class FakeContent implements ContentStore {
-        private final Map<Digest, Blob> blobs = new HashMap<>();
-        private final Map<Digest, byte[]> bytes = new HashMap<>();
-        private final List<String> names = new ArrayList<>();
-
-        Digest add(String text, long created, Map<String, String> labels) {
-            Digest digest = digest(text);
-            blobs.put(digest, new Blob(digest, text.length(), created, labels));
-            bytes.put(digest, text.getBytes(StandardCharsets.UTF_8));
-            return digest;
-        }
-
-        @Override
-        public List<Blob> list(String namespace, String filter) {
-            return blobs.values().stream()
-                    .filter(blob ->
-                            filter.isEmpty() || blob.labels().containsKey("containerd.io/gc.ref.content.config"))
-                    .toList();
-        }
-
-        @Override
-        public @Nullable Blob info(String namespace, Digest digest) {
-            return blobs.get(digest);
-        }
-
-        @Override
-        public byte[] read(String namespace, Digest digest, int most) throws IOException {
-            byte[] found = bytes.get(digest);
-            if (found == null) {
-                throw new IOException("not there");
-            }
-            return found;
-        }
-
-        @Override
-        public InputStream stream(String namespace, Digest digest) throws IOException {
-            return new ByteArrayInputStream(read(namespace, digest, Integer.MAX_VALUE));
-        }
-
-        @Override
-        public List<String> imageNames(String namespace) {
-            return names;
-        }
-    }
+    private final Digest base = StoredBlobs.digest("base layer");
+    private final Digest top = StoredBlobs.digest("top layer");
+    private final Digest baseDiff = StoredBlobs.digest("base tar");
+    private final Digest topDiff = StoredBlobs.digest("top tar");
+    private final StoredBlobs content = new StoredBlobs();
 
     private void image(String type, Map<String, String> labels) {
         Digest config = content.add(
@@ -141,7 +79,7 @@ class LayerResolverTest {
         LayerResolver resolver = new LayerResolver(content, Set::of);
         Digest chain = ImageManifest.chainIds(List.of(baseDiff, topDiff)).getLast();
         assertThatThrownBy(() -> resolver.resolve("default", chain, Map.of())).hasMessageContaining("tar+zstd");
-        assertThatThrownBy(() -> resolver.resolve("default", digest("unknown"), Map.of()))
+        assertThatThrownBy(() -> resolver.resolve("default", StoredBlobs.digest("unknown"), Map.of()))
                 .hasMessageContaining("no image in containerd's content store");
     }
 
@@ -150,7 +88,7 @@ class LayerResolverTest {
         ResolvedLayer layer = new LayerResolver(content, Set::of)
                 .resolve(
                         "k8s.io",
-                        digest("whatever"),
+                        StoredBlobs.digest("whatever"),
                         Map.of(
                                 "containerd.io/snapshot/cri.layer-digest",
                                 top.toString(),
