@@ -13,7 +13,7 @@ out=$here/target/coldstart
 work=$here/target/training
 
 # java.management: netty and the logging of a pid. jdk.net: credentials of a unix socket's peer.
-modules=java.base,java.logging,java.management,java.naming,java.net.http,jdk.net,jdk.unsupported
+modules=java.base,java.logging,java.management,java.naming,java.net.http,jdk.httpserver,jdk.net,jdk.unsupported
 # SerialGC and no perf data: small and soon there. The JVM's own messages would go to stdout, which containerd reads.
 flags="-XX:+UseSerialGC -XX:-UsePerfData -Xlog:disable -Xlog:all=warning:stderr --enable-native-access=ALL-UNNAMED"
 # Programs that live for seconds, or wait: the first compiler is all they need.

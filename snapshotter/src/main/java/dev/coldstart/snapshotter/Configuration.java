@@ -9,18 +9,20 @@ import java.net.UnknownHostException;
 import java.nio.file.Files;
 import java.nio.file.Path;
 import java.time.Duration;
+import java.util.ArrayList;
 import java.util.HashMap;
 import java.util.List;
 import java.util.Map;
 import java.util.Set;
 import org.jspecify.annotations.Nullable;
 import org.tomlj.Toml;
+import org.tomlj.TomlArray;
 import org.tomlj.TomlParseResult;
 import org.tomlj.TomlTable;
 
 /**
  * What this program reads of {@code /etc/coldstart/config.toml}: the sections {@code [snapshotter]}, {@code
- * [store]} and {@code [registry."HOST"]}.
+ * [store]}, {@code [index]} and {@code [registry."HOST"]}.
  *
  * @param root what survives a reboot
  * @param state sockets and mounts
@@ -29,6 +31,7 @@ import org.tomlj.TomlTable;
  * @param nodeName under which the planner knows this node
  * @param serve how root file systems are served
  * @param store bounds of the object store
+ * @param sharing how nodes share their indexes
  * @param registries that the file names, by HOST[:PORT]
  */
 public record Configuration(
@@ -39,6 +42,7 @@ public record Configuration(
         String nodeName,
         Serve serve,
         StoreSettings store,
+        Sharing sharing,
         Map<String, Registry> registries) {
     /** How root file systems are served. */
     public enum Serve {
@@ -51,6 +55,22 @@ public record Configuration(
     }
 
     /**
+     * How nodes share the indexes that they made.
+     *
+     * @param keyFile the secret of the cluster; null if nothing is shared
+     * @param listen HOST:PORT where other nodes are answered; null for nowhere
+     * @param peers other nodes to ask, as HOST:PORT
+     * @param publish whether indexes are pushed into the images' repositories
+     */
+    public record Sharing(@Nullable Path keyFile, @Nullable String listen, List<String> peers, boolean publish) {
+        static final Sharing NONE = new Sharing(null, null, List.of(), false);
+
+        public Sharing {
+            peers = List.copyOf(peers);
+        }
+    }
+
+    /**
      * What the file says of a registry.
      *
      * @param plainHttp whether it is spoken to without TLS
@@ -59,7 +79,7 @@ public record Configuration(
     public record Registry(boolean plainHttp, @Nullable Path caFile) {}
 
     private static final Duration IO_TIMEOUT = Duration.ofSeconds(30);
-    private static final Set<String> SECTIONS = Set.of("snapshotter", "store", "registry", "shim", "planner");
+    private static final Set<String> SECTIONS = Set.of("snapshotter", "store", "index", "registry", "shim", "planner");
 
     public Configuration {
         registries = Map.copyOf(registries);
@@ -112,6 +132,7 @@ public record Configuration(
                 node.isEmpty() ? hostName() : node,
                 serve(values.getOrDefault("serve", ""), file),
                 store(toml.getTable("store"), file),
+                sharing(toml.getTable("index"), file),
                 registries(toml.getTable("registry"), file));
     }
 
@@ -164,6 +185,52 @@ public record Configuration(
             }
         }
         return new StoreSettings(diskMax, freeMin, ramMax, verify, (int) scrubDays);
+    }
+
+    private static Sharing sharing(@Nullable TomlTable table, Path file) throws IOException {
+        if (table == null) {
+            return Sharing.NONE;
+        }
+        Path keyFile = null;
+        String listen = null;
+        List<String> peers = new ArrayList<>();
+        boolean publish = false;
+        for (String key : table.keySet()) {
+            String name = "index." + key;
+            switch (key) {
+                case "key_file" -> keyFile = Path.of(string(table, key, name, file));
+                case "listen" -> listen = hostAndPort(string(table, key, name, file), name, file);
+                case "peers" -> {
+                    if (!(table.get(List.of(key)) instanceof TomlArray array)) {
+                        throw new IOException("key " + name + " in " + file + " must be a list of strings");
+                    }
+                    for (Object peer : array.toList()) {
+                        peers.add(hostAndPort(String.valueOf(peer), name, file));
+                    }
+                }
+                case "publish" -> {
+                    if (!(table.get(List.of(key)) instanceof Boolean value)) {
+                        throw new IOException("key " + name + " in " + file + " must be true or false");
+                    }
+                    publish = value;
+                }
+                default -> throw unknown(name, file);
+            }
+        }
+        if (keyFile == null) {
+            throw new IOException("[index] in " + file
+                    + " needs key_file, the secret of the cluster: an index says which bytes a file has, so it is"
+                    + " believed only if a node with the same key sealed it");
+        }
+        return new Sharing(keyFile, listen, peers, publish);
+    }
+
+    private static String hostAndPort(String value, String name, Path file) throws IOException {
+        if (!value.matches("[^\\s/]+:[0-9]{1,5}")
+                || Integer.parseInt(value.substring(value.lastIndexOf(':') + 1)) > 65535) {
+            throw new IOException("key " + name + " in " + file + " must be HOST:PORT, not \"" + value + "\"");
+        }
+        return value;
     }
 
     private static Size size(TomlTable table, String key, String name, Path file) throws IOException {

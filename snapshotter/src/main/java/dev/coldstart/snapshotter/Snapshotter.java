@@ -21,6 +21,7 @@ import dev.coldstart.snapshotter.registry.RegistryClient;
 import dev.coldstart.snapshotter.registry.Trust;
 import dev.coldstart.snapshotter.rootfs.Directories;
 import dev.coldstart.snapshotter.rootfs.ImpliedDirectories;
+import dev.coldstart.snapshotter.rootfs.IndexOrigin;
 import dev.coldstart.snapshotter.rootfs.KernelSupport;
 import dev.coldstart.snapshotter.rootfs.LayerMounts;
 import dev.coldstart.snapshotter.rootfs.LayerRetention;
@@ -35,8 +36,12 @@ import dev.coldstart.snapshotter.service.NodeAgentService;
 import dev.coldstart.snapshotter.service.SnapshotsService;
 import dev.coldstart.snapshotter.service.StoredSnapshots;
 import dev.coldstart.snapshotter.service.UnixServer;
+import dev.coldstart.snapshotter.sharing.BundleServer;
+import dev.coldstart.snapshotter.sharing.ClusterKey;
+import dev.coldstart.snapshotter.sharing.Peers;
 import dev.coldstart.snapshotter.wholetree.WholeTreeMounts;
 import java.io.IOException;
+import java.net.InetSocketAddress;
 import java.nio.channels.FileChannel;
 import java.nio.channels.FileLock;
 import java.nio.file.Files;
@@ -130,8 +135,14 @@ public final class Snapshotter implements AutoCloseable {
             parts.push(() -> trees.retain(Set.of()));
             parts.push(mapped::unmountAll);
         }
+        Path keyFile = configuration.sharing().keyFile();
+        ClusterKey key = keyFile == null ? null : ClusterKey.read(keyFile);
+        List<IndexOrigin> origins = new ArrayList<>();
+        if (key != null && !configuration.sharing().peers().isEmpty()) {
+            origins.add(own(new Peers(key, configuration.sharing().peers(), (layer, trace) -> {})));
+        }
         RemoteLayers layers = new RemoteLayers(
-                metadata, containerd, resolver, source, objects, known, trees, root.resolve("index"), List.of());
+                metadata, containerd, resolver, source, objects, known, trees, root.resolve("index"), origins);
         layers.recover();
         Pins pins = Pins.open(root.resolve("meta").resolve("pins"));
         LayerRetention retention = new LayerRetention(metadata, known, trees, root.resolve("index"), pins);
@@ -172,6 +183,10 @@ public final class Snapshotter implements AutoCloseable {
                 state.resolve("snapshotter.sock"),
                 List.of(new SnapshotsService(
                         metadata, directories, implied, mapped, rootfs, layers, retention, objects))));
+        String listen = configuration.sharing().listen();
+        if (key != null && listen != null) {
+            own(BundleServer.start(address(listen), key, layers, layer -> null));
+        }
         manager.ready();
     }
 
@@ -214,6 +229,12 @@ public final class Snapshotter implements AutoCloseable {
             sources.forEach(source -> hosts.add(source.host()));
         }
         return hosts;
+    }
+
+    private static InetSocketAddress address(String hostAndPort) {
+        int colon = hostAndPort.lastIndexOf(':');
+        return new InetSocketAddress(
+                hostAndPort.substring(0, colon), Integer.parseInt(hostAndPort.substring(colon + 1)));
     }
 
     private static void createPrivate(Path directory) throws IOException {

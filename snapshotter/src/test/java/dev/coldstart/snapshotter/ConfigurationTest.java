@@ -6,6 +6,7 @@ import static org.assertj.core.api.Assertions.assertThatThrownBy;
 import dev.coldstart.snapshotter.object.StoreSettings;
 import java.io.IOException;
 import java.nio.file.Path;
+import java.util.List;
 import org.junit.jupiter.api.Test;
 import org.junit.jupiter.params.ParameterizedTest;
 import org.junit.jupiter.params.provider.ValueSource;
@@ -49,6 +50,26 @@ class ConfigurationTest {
                 .hasMessageContaining("snapshotter.serve")
                 .hasMessageContaining("\"fuse\"");
         assertThatThrownBy(() -> Configuration.parse(FILE, "[snapshotter")).hasMessageContaining("is not valid TOML");
+    }
+
+    @Test
+    void nodesShareWhatTheClustersKeySeals() throws Exception {
+        assertThat(Configuration.parse(FILE, "").sharing()).isEqualTo(Configuration.Sharing.NONE);
+        assertThat(Configuration.parse(FILE, """
+                        [index]
+                        key_file = "/etc/coldstart/key"
+                        listen = "[::]:7070"
+                        peers = ["nodes.example:7070"]
+                        publish = true
+                        """).sharing())
+                .isEqualTo(new Configuration.Sharing(
+                        Path.of("/etc/coldstart/key"), "[::]:7070", List.of("nodes.example:7070"), true));
+        assertThatThrownBy(() -> Configuration.parse(FILE, "[index]\npublish = true"))
+                .hasMessageContaining("needs key_file");
+        assertThatThrownBy(() -> Configuration.parse(FILE, "[index]\nlisten = \"7070\""))
+                .hasMessageContaining("index.listen in /etc/coldstart/config.toml must be HOST:PORT");
+        assertThatThrownBy(() -> Configuration.parse(FILE, "[index]\npeers = [\"node\"]"))
+                .hasMessageContaining("index.peers");
     }
 
     @Test

@@ -95,6 +95,7 @@ class SnapshotterTest {
                         "node-1",
                         serve,
                         store,
+                        Configuration.Sharing.NONE,
                         Map.of()),
                 "test",
                 dir.resolve("no-config.json"),

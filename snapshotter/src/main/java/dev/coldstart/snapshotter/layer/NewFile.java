@@ -8,13 +8,14 @@ import java.nio.file.StandardCopyOption;
 import java.nio.file.StandardOpenOption;
 
 /** A file that appears under its name only when it is whole and on disk; otherwise nothing of it stays. */
-final class NewFile implements AutoCloseable {
+public final class NewFile implements AutoCloseable {
     private final Path target;
     private final Path temporary;
     private final FileChannel channel;
     private boolean committed;
 
-    NewFile(Path target) throws IOException {
+    /** @param target replaced if it exists; its directory has to exist */
+    public NewFile(Path target) throws IOException {
         this.target = target;
         temporary = Files.createTempFile(directory(target), ".new", "");
         channel = FileChannel.open(temporary, StandardOpenOption.READ, StandardOpenOption.WRITE);
@@ -29,12 +30,18 @@ final class NewFile implements AutoCloseable {
         return parent;
     }
 
-    FileChannel channel() {
+    /** To write it. */
+    public FileChannel channel() {
         return channel;
     }
 
+    /** Where the bytes are until they have their name. */
+    public Path unfinished() {
+        return temporary;
+    }
+
     /** Brings the bytes to disk, then the name. */
-    void commit() throws IOException {
+    public void commit() throws IOException {
         channel.force(true);
         Files.move(temporary, target, StandardCopyOption.ATOMIC_MOVE, StandardCopyOption.REPLACE_EXISTING);
         committed = true;

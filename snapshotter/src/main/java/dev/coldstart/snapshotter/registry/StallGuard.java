@@ -9,7 +9,7 @@ import java.util.concurrent.ScheduledFuture;
 import java.util.concurrent.TimeUnit;
 
 /** A body that fails when no bytes come for a while: java.net.http waits for ever. */
-final class StallGuard extends FilterInputStream {
+public final class StallGuard extends FilterInputStream {
     private final String from;
     private final long silenceNanos;
     private final ScheduledFuture<?> check;
@@ -18,7 +18,12 @@ final class StallGuard extends FilterInputStream {
 
     private volatile boolean stalled;
 
-    StallGuard(InputStream body, ScheduledExecutorService clock, String from, Duration silence) {
+    /**
+     * Guards a body.
+     *
+     * @param from who sends it, for messages
+     */
+    public StallGuard(InputStream body, ScheduledExecutorService clock, String from, Duration silence) {
         super(body);
         this.from = from;
         this.silenceNanos = silence.toNanos();
