@@ -39,6 +39,7 @@ import dev.coldstart.snapshotter.service.UnixServer;
 import dev.coldstart.snapshotter.sharing.BundleServer;
 import dev.coldstart.snapshotter.sharing.ClusterKey;
 import dev.coldstart.snapshotter.sharing.Peers;
+import dev.coldstart.snapshotter.sharing.Traces;
 import dev.coldstart.snapshotter.wholetree.WholeTreeMounts;
 import java.io.IOException;
 import java.net.InetSocketAddress;
@@ -139,7 +140,7 @@ public final class Snapshotter implements AutoCloseable {
         ClusterKey key = keyFile == null ? null : ClusterKey.read(keyFile);
         List<IndexOrigin> origins = new ArrayList<>();
         if (key != null && !configuration.sharing().peers().isEmpty()) {
-            origins.add(own(new Peers(key, configuration.sharing().peers(), (layer, trace) -> {})));
+            origins.add(own(new Peers(key, configuration.sharing().peers(), Traces.NONE)));
         }
         RemoteLayers layers = new RemoteLayers(
                 metadata, containerd, resolver, source, objects, known, trees, root.resolve("index"), origins);
@@ -185,7 +186,7 @@ public final class Snapshotter implements AutoCloseable {
                         metadata, directories, implied, mapped, rootfs, layers, retention, objects))));
         String listen = configuration.sharing().listen();
         if (key != null && listen != null) {
-            own(BundleServer.start(address(listen), key, layers, layer -> null));
+            own(BundleServer.start(address(listen), key, layers, Traces.NONE));
         }
         manager.ready();
     }

@@ -21,12 +21,14 @@ import tools.jackson.core.json.JsonFactory;
 /**
  * What we read of an image manifest or index (OCI image-spec; docker's schema 2 has the same fields).
  *
+ * @param mediaType what it is; OCI's type of an image manifest if it does not say so
  * @param config null in an index
  * @param layers from the base up
  * @param manifests in an index, one for each platform
  * @param annotations of the manifest itself
  */
 public record ImageManifest(
+        String mediaType,
         @Nullable Descriptor config,
         List<Descriptor> layers,
         List<Descriptor> manifests,
@@ -65,6 +67,7 @@ public record ImageManifest(
 
     /** Reads a manifest or an index. */
     public static ImageManifest parse(byte[] json) throws IOException {
+        String mediaType = "application/vnd.oci.image.manifest.v1+json";
         Descriptor config = null;
         List<Descriptor> layers = List.of();
         List<Descriptor> manifests = List.of();
@@ -76,7 +79,9 @@ public record ImageManifest(
             while (parser.nextToken() == JsonToken.PROPERTY_NAME) {
                 String field = parser.currentName();
                 JsonToken value = parser.nextToken();
-                if (field.equals("config") && value == JsonToken.START_OBJECT) {
+                if (field.equals("mediaType") && value == JsonToken.VALUE_STRING) {
+                    mediaType = parser.getString();
+                } else if (field.equals("config") && value == JsonToken.START_OBJECT) {
                     config = descriptor(parser);
                 } else if (field.equals("layers") && value == JsonToken.START_ARRAY) {
                     layers = descriptors(parser);
@@ -88,7 +93,7 @@ public record ImageManifest(
                     parser.skipChildren();
                 }
             }
-            return new ImageManifest(config, layers, manifests, annotations);
+            return new ImageManifest(mediaType, config, layers, manifests, annotations);
         } catch (JacksonException | IllegalArgumentException e) {
             throw new IOException("not an image manifest: " + e.getMessage(), e);
         }

@@ -181,7 +181,13 @@ public final class LayerResolver {
                 return null;
             }
             image = new Image(
-                    new ResolvedLayer.Image(blob.digest(), manifest.annotations(), manifest.layers(), diffIds),
+                    new ResolvedLayer.Image(
+                            blob.digest(),
+                            manifest.mediaType(),
+                            blob.size(),
+                            manifest.annotations(),
+                            manifest.layers(),
+                            diffIds),
                     ImageManifest.chainIds(diffIds),
                     config.digest());
         } catch (IOException e) {

@@ -29,12 +29,16 @@ public record ResolvedLayer(
      * The image by which a layer was found.
      *
      * @param manifest digest of its manifest
+     * @param mediaType of its manifest
+     * @param size bytes of its manifest
      * @param annotations of the manifest
      * @param layers all layers of the image, from the base up
      * @param diffIds of the layers in the same order; empty if not known
      */
     public record Image(
             Digest manifest,
+            String mediaType,
+            long size,
             Map<String, String> annotations,
             List<ImageManifest.Descriptor> layers,
             List<Digest> diffIds) {

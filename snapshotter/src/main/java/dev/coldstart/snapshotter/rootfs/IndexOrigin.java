@@ -18,4 +18,10 @@ public interface IndexOrigin {
      * @throws IOException if there is one that cannot be had or is unsound; the next origin is asked then
      */
     boolean provide(ResolvedLayer layer, Path index, Path tree) throws IOException;
+
+    /**
+     * This node has made a layer's index and tree itself, because no origin had them. Called with the layer locked: what
+     * takes long is for another thread.
+     */
+    default void made(ResolvedLayer layer, RemoteLayers layers) {}
 }

@@ -208,6 +208,7 @@ public final class RemoteLayers {
         }
         if (!provided(layer)) {
             pass(() -> open(namespace, layer.layer()), layer, objects.sink(), ProgressListener.NONE);
+            origins.forEach(origin -> origin.made(layer, this));
         }
         var _ = known.add(layer.layer(), index(layer.layer()));
     }
@@ -296,6 +297,7 @@ public final class RemoteLayers {
             }
             if (!provided(layer)) {
                 pass(() -> registry.openWhole(layer.layer()), layer, null, progress);
+                origins.forEach(origin -> origin.made(layer, this));
             }
             return false;
         } finally {

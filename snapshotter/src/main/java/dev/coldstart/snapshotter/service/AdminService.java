@@ -85,8 +85,13 @@ public final class AdminService extends AdminGrpc.AdminImplBase {
                 stored = registry.manifest(forPlatform(image, manifest));
                 manifest = ImageManifest.parse(stored.json().getBytes(StandardCharsets.UTF_8));
             }
-            ResolvedLayer.Image resolved =
-                    new ResolvedLayer.Image(stored.digest(), manifest.annotations(), manifest.layers(), List.of());
+            ResolvedLayer.Image resolved = new ResolvedLayer.Image(
+                    stored.digest(),
+                    manifest.mediaType(),
+                    stored.json().getBytes(StandardCharsets.UTF_8).length,
+                    manifest.annotations(),
+                    manifest.layers(),
+                    List.of());
             for (int at = 0; at < manifest.layers().size(); at++) {
                 Descriptor layer = manifest.layers().get(at);
                 if (!layer.readableLayer()) {

@@ -10,8 +10,6 @@ import java.net.InetSocketAddress;
 import java.util.concurrent.ExecutorService;
 import java.util.concurrent.Executors;
 import java.util.concurrent.Semaphore;
-import java.util.function.Function;
-import org.jspecify.annotations.Nullable;
 
 /**
  * Gives other nodes the bundles of layers that are indexed here: {@code GET /v1/layers/DIGEST}, which is answered 200, 404
@@ -28,11 +26,10 @@ public final class BundleServer implements AutoCloseable {
     private final ExecutorService threads = Executors.newVirtualThreadPerTaskExecutor();
     private final ClusterKey key;
     private final RemoteLayers layers;
-    private final Function<Digest, byte @Nullable []> traces;
+    private final Traces traces;
     private final Semaphore permits = new Semaphore(AT_ONCE);
 
-    private BundleServer(
-            HttpServer server, ClusterKey key, RemoteLayers layers, Function<Digest, byte @Nullable []> traces) {
+    private BundleServer(HttpServer server, ClusterKey key, RemoteLayers layers, Traces traces) {
         this.server = server;
         this.key = key;
         this.layers = layers;
@@ -42,11 +39,9 @@ public final class BundleServer implements AutoCloseable {
     /**
      * Starts to serve.
      *
-     * @param traces gives what is known of a layer's use at starts; null for nothing
      * @throws IOException if the address cannot be listened at
      */
-    public static BundleServer start(
-            InetSocketAddress listen, ClusterKey key, RemoteLayers layers, Function<Digest, byte @Nullable []> traces)
+    public static BundleServer start(InetSocketAddress listen, ClusterKey key, RemoteLayers layers, Traces traces)
             throws IOException {
         HttpServer http;
         try {
@@ -100,7 +95,7 @@ public final class BundleServer implements AutoCloseable {
         exchange.getResponseHeaders().set("Content-Type", LayerBundle.MEDIA_TYPE);
         exchange.sendResponseHeaders(200, 0);
         try (OutputStream body = exchange.getResponseBody()) {
-            LayerBundle.write(body, key, layer, layers.index(layer), layers.tree(layer), traces.apply(layer));
+            LayerBundle.write(body, key, layer, layers.index(layer), layers.tree(layer), traces.read(layer));
         } catch (IOException e) {
             // The other side sees that the sealed stream is cut.
             LOG.log(System.Logger.Level.DEBUG, "sending layer {0} to another node: {1}", layer, e.getMessage());

@@ -24,7 +24,6 @@ import java.util.concurrent.Executors;
 import java.util.concurrent.LinkedBlockingQueue;
 import java.util.concurrent.ScheduledExecutorService;
 import java.util.concurrent.TimeUnit;
-import java.util.function.BiConsumer;
 
 /**
  * Indexes from other nodes of the cluster. All are asked at once whether they have a layer, and the first that has it
@@ -39,7 +38,7 @@ public final class Peers implements IndexOrigin, AutoCloseable {
 
     private final ClusterKey key;
     private final List<String> names;
-    private final BiConsumer<Digest, byte[]> traces;
+    private final Traces traces;
     private final ExecutorService threads = Executors.newVirtualThreadPerTaskExecutor();
     private final ScheduledExecutorService clock = Executors.newSingleThreadScheduledExecutor(
             Thread.ofPlatform().daemon().name("peers-clock").factory());
@@ -55,9 +54,8 @@ public final class Peers implements IndexOrigin, AutoCloseable {
      * Asks nobody yet.
      *
      * @param names HOST:PORT; a name with several addresses stands for them all
-     * @param traces gets what came with a layer
      */
-    public Peers(ClusterKey key, List<String> names, BiConsumer<Digest, byte[]> traces) {
+    public Peers(ClusterKey key, List<String> names, Traces traces) {
         this.key = key;
         this.names = List.copyOf(names);
         this.traces = traces;
@@ -88,7 +86,7 @@ public final class Peers implements IndexOrigin, AutoCloseable {
             try {
                 byte[] trace = LayerBundle.read(get(answer.address(), layer.layer()), key, layer, index, tree);
                 if (trace != null) {
-                    traces.accept(layer.layer(), trace);
+                    traces.add(layer.layer(), trace);
                 }
                 return true;
             } catch (IOException e) {

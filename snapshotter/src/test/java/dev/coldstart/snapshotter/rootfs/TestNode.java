@@ -29,7 +29,9 @@ import java.util.Set;
 
 /** The layers of a node whose trees are not mounted, and an image of three layers to pull there. */
 public final class TestNode implements AutoCloseable {
-    private static final Map<String, String> MANIFEST = Map.of("containerd.io/gc.ref.content.config", "x");
+    private static final Map<String, String> MANIFEST = Map.of(
+            "containerd.io/gc.ref.content.config", "x",
+            "containerd.io/distribution.source.registry.example", "team/model");
 
     /** The layers: empty tars of different lengths. */
     public static final List<byte[]> TARS = List.of(new byte[1024], new byte[2048], new byte[4096]);

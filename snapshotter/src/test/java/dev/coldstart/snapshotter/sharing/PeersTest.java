@@ -33,6 +33,18 @@ class PeersTest {
     Path dir;
 
     private ClusterKey key;
+    private final Map<Digest, byte[]> received = new ConcurrentHashMap<>();
+    private final Traces traces = new Traces() {
+        @Override
+        public byte[] read(Digest layer) {
+            return ("trace of " + layer).getBytes(StandardCharsets.UTF_8);
+        }
+
+        @Override
+        public void add(Digest layer, byte[] trace) {
+            received.put(layer, trace);
+        }
+    };
 
     @BeforeEach
     void makeKey() throws Exception {
@@ -57,10 +69,7 @@ class PeersTest {
 
     private BundleServer serve(TestNode node) throws IOException {
         return BundleServer.start(
-                new InetSocketAddress(InetAddress.getLoopbackAddress(), 0),
-                key,
-                node.layers(),
-                layer -> ("trace of " + layer).getBytes(StandardCharsets.UTF_8));
+                new InetSocketAddress(InetAddress.getLoopbackAddress(), 0), key, node.layers(), traces);
     }
 
     private static String at(BundleServer server) {
@@ -69,10 +78,9 @@ class PeersTest {
 
     @Test
     void aNodeGetsIndexTreeAndTraceFromAnotherOne() throws Exception {
-        Map<Digest, byte[]> traces = new ConcurrentHashMap<>();
         try (TestNode first = new TestNode(dir.resolve("1"), withImage(new StoredBlobs()), List.of());
                 BundleServer server = serve(first);
-                Peers peers = new Peers(key, List.of("localhost:1", at(server)), traces::put);
+                Peers peers = new Peers(key, List.of("localhost:1", at(server)), traces);
                 TestNode second = new TestNode(dir.resolve("2"), imageWithoutBlobs(), List.of(peers))) {
             first.pull();
             second.pull();
@@ -81,7 +89,7 @@ class PeersTest {
                         .hasSameBinaryContentAs(first.layers().index(layer));
                 assertThat(second.layers().tree(layer))
                         .hasSameBinaryContentAs(first.layers().tree(layer));
-                assertThat(traces.get(layer)).asString().isEqualTo("trace of " + layer);
+                assertThat(received.get(layer)).asString().isEqualTo("trace of " + layer);
             }
         }
     }
@@ -90,7 +98,7 @@ class PeersTest {
     void aNodeWithAnotherKeyIsNotBelieved() throws Exception {
         try (TestNode first = new TestNode(dir.resolve("1"), withImage(new StoredBlobs()), List.of());
                 BundleServer server = serve(first);
-                Peers peers = new Peers(key("two"), List.of(at(server)), (layer, trace) -> {});
+                Peers peers = new Peers(key("two"), List.of(at(server)), traces);
                 TestNode second = new TestNode(dir.resolve("2"), imageWithoutBlobs(), List.of(peers))) {
             first.pull();
             assertThatThrownBy(second::pull).hasMessageContaining("there is no blob here");

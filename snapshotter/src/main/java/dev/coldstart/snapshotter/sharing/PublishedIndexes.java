@@ -1,0 +1,201 @@
+package dev.coldstart.snapshotter.sharing;
+
+import dev.coldstart.snapshotter.content.ImageManifest;
+import dev.coldstart.snapshotter.content.ImageManifest.Descriptor;
+import dev.coldstart.snapshotter.content.ResolvedLayer;
+import dev.coldstart.snapshotter.layer.Digest;
+import dev.coldstart.snapshotter.metadata.LayerSource;
+import dev.coldstart.snapshotter.registry.RegistryException;
+import dev.coldstart.snapshotter.rootfs.IndexOrigin;
+import dev.coldstart.snapshotter.rootfs.RemoteLayers;
+import dev.coldstart.snapshotter.sharing.ArtifactRegistry.Repository;
+import java.io.IOException;
+import java.io.OutputStream;
+import java.nio.file.Files;
+import java.nio.file.Path;
+import java.security.DigestOutputStream;
+import java.security.MessageDigest;
+import java.security.NoSuchAlgorithmException;
+import java.util.LinkedHashMap;
+import java.util.List;
+import java.util.Map;
+import java.util.Set;
+import java.util.concurrent.ConcurrentHashMap;
+import java.util.concurrent.TimeUnit;
+import org.jspecify.annotations.Nullable;
+
+/**
+ * Indexes in the repositories of the images that they are of, as artifacts that refer to the images' manifests: found by
+ * whoever pulls the image and has the cluster's key.
+ */
+public final class PublishedIndexes implements IndexOrigin {
+    private static final System.Logger LOG = System.getLogger(PublishedIndexes.class.getName());
+    private static final int REMEMBERED = 64;
+    /** How long it counts that an image has none: the layers of one pull, and not those of the next one. */
+    private static final long REMEMBERED_NANOS = TimeUnit.SECONDS.toNanos(60);
+
+    private final ClusterKey key;
+    private final ArtifactRegistry registry;
+    private final Traces traces;
+    private final boolean publishes;
+    private final Set<Repository> refused = ConcurrentHashMap.newKeySet();
+    /** Images whose indexes are being published. */
+    private final Set<Digest> publishing = ConcurrentHashMap.newKeySet();
+
+    private final Map<Digest, Found> found = new LinkedHashMap<>(16, 0.75f, true) {
+        @Override
+        protected boolean removeEldestEntry(Map.Entry<Digest, Found> eldest) {
+            return size() > REMEMBERED;
+        }
+    };
+
+    /** What was found for an image, and when. */
+    private record Found(IndexArtifact artifact, @Nullable Repository repository, long nanos) {}
+
+    /** @param publishes whether what this node makes is published */
+    public PublishedIndexes(ClusterKey key, ArtifactRegistry registry, Traces traces, boolean publishes) {
+        this.key = key;
+        this.registry = registry;
+        this.traces = traces;
+        this.publishes = publishes;
+    }
+
+    @Override
+    public String name() {
+        return "the published index";
+    }
+
+    @Override
+    public boolean provide(ResolvedLayer layer, Path index, Path tree) throws IOException {
+        ResolvedLayer.Image image = layer.image();
+        if (image == null || layer.sources().isEmpty()) {
+            return false;
+        }
+        Found published = find(image, layer.sources());
+        IndexArtifact.Bundle bundle = published.artifact().bundles().get(layer.layer());
+        if (bundle == null || published.repository() == null) {
+            return false;
+        }
+        byte[] trace =
+                LayerBundle.read(registry.blob(published.repository(), bundle.digest()), key, layer, index, tree);
+        if (trace != null) {
+            traces.add(layer.layer(), trace);
+        }
+        return true;
+    }
+
+    /** Asks once for all layers of an image; those that ask meanwhile wait for the answer. */
+    private synchronized Found find(ResolvedLayer.Image image, List<LayerSource> sources) throws IOException {
+        Found known = found.get(image.manifest());
+        if (known != null && (known.repository() != null || System.nanoTime() - known.nanos() < REMEMBERED_NANOS)) {
+            return known;
+        }
+        Found fresh = new Found(new IndexArtifact(Map.of()), null, System.nanoTime());
+        IOException last = null;
+        for (LayerSource source : sources) {
+            Repository repository = new Repository(source.host(), source.repository());
+            try {
+                IndexArtifact artifact = look(image, repository);
+                if (!artifact.bundles().isEmpty()) {
+                    fresh = new Found(artifact, repository, System.nanoTime());
+                    last = null;
+                    break;
+                }
+            } catch (IOException e) {
+                last = e;
+            }
+        }
+        found.put(image.manifest(), fresh);
+        if (last != null) {
+            throw last;
+        }
+        return fresh;
+    }
+
+    /** All that is published in a repository for an image. */
+    private IndexArtifact look(ResolvedLayer.Image image, Repository repository) throws IOException {
+        Map<Digest, IndexArtifact.Bundle> all = new LinkedHashMap<>();
+        byte[] referrers = registry.referrers(repository, image.manifest(), IndexArtifact.TYPE);
+        if (referrers != null) {
+            for (Descriptor artifact : ImageManifest.parse(referrers).manifests()) {
+                if (artifact.artifactType().equals(IndexArtifact.TYPE)) {
+                    all.putAll(IndexArtifact.parse(registry.manifest(repository, artifact.digest()))
+                            .bundles());
+                }
+            }
+        }
+        return new IndexArtifact(all);
+    }
+
+    @Override
+    public void made(ResolvedLayer layer, RemoteLayers layers) {
+        ResolvedLayer.Image image = layer.image();
+        if (publishes
+                && image != null
+                && !layer.sources().isEmpty()
+                && digests(image).stream().allMatch(layers::isIndexed)) {
+            publish(image, layer.sources().getFirst(), layers);
+        }
+    }
+
+    /** Publishes what is known of an image's layers, in the background, unless the registry has refused that before. */
+    public void publish(ResolvedLayer.Image image, LayerSource source, RemoteLayers layers) {
+        Repository repository = new Repository(source.host(), source.repository());
+        if (refused.contains(repository) || !publishing.add(image.manifest())) {
+            return;
+        }
+        Thread.ofVirtual().name("publish").start(() -> {
+            try {
+                push(image, repository, layers);
+            } catch (RegistryException e) {
+                if (e.reason() == RegistryException.Reason.DENIED) {
+                    refused.add(repository);
+                }
+                LOG.log(
+                        System.Logger.Level.WARNING,
+                        "no indexes are published in {0}: {1}",
+                        repository,
+                        e.getMessage());
+            } catch (IOException e) {
+                LOG.log(System.Logger.Level.WARNING, "cannot publish indexes in {0}: {1}", repository, e.getMessage());
+            } finally {
+                publishing.remove(image.manifest());
+            }
+        });
+    }
+
+    private static List<Digest> digests(ResolvedLayer.Image image) {
+        return image.layers().stream().map(Descriptor::digest).toList();
+    }
+
+    private void push(ResolvedLayer.Image image, Repository repository, RemoteLayers layers) throws IOException {
+        Map<Digest, IndexArtifact.Bundle> bundles = new LinkedHashMap<>();
+        Path file = Files.createTempFile(layers.index(image.manifest()).getParent(), ".new", "");
+        try {
+            for (Digest layer : digests(image)) {
+                if (!layers.isIndexed(layer) || bundles.containsKey(layer)) {
+                    continue;
+                }
+                MessageDigest sha256 = MessageDigest.getInstance("SHA-256");
+                try (OutputStream out = new DigestOutputStream(Files.newOutputStream(file), sha256)) {
+                    LayerBundle.write(out, key, layer, layers.index(layer), layers.tree(layer), traces.read(layer));
+                }
+                Digest digest = Digest.of(sha256.digest());
+                registry.put(repository, digest, file);
+                bundles.put(layer, new IndexArtifact.Bundle(digest, Files.size(file)));
+            }
+            Files.write(file, IndexArtifact.CONFIG);
+            registry.put(repository, IndexArtifact.sha256(IndexArtifact.CONFIG), file);
+        } catch (NoSuchAlgorithmException e) {
+            throw new AssertionError("every JDK has SHA-256", e);
+        } finally {
+            Files.deleteIfExists(file);
+        }
+        byte[] manifest = new IndexArtifact(bundles).manifest(image);
+        if (!registry.put(repository, IndexArtifact.sha256(manifest), manifest)) {
+            byte[] tag = registry.referrersTag(repository, image.manifest());
+            ImageManifest before = ImageManifest.parse(tag == null ? IndexArtifact.CONFIG : tag);
+            registry.putReferrersTag(repository, image.manifest(), IndexArtifact.referrers(before, manifest));
+        }
+    }
+}
