@@ -79,7 +79,8 @@ public record Configuration(
     public record Registry(boolean plainHttp, @Nullable Path caFile) {}
 
     private static final Duration IO_TIMEOUT = Duration.ofSeconds(30);
-    private static final Set<String> SECTIONS = Set.of("snapshotter", "store", "index", "registry", "shim", "planner");
+    private static final Set<String> SECTIONS =
+            Set.of("snapshotter", "store", "index", "registry", "cri", "shim", "planner");
 
     public Configuration {
         registries = Map.copyOf(registries);

@@ -15,4 +15,12 @@ public interface BlobSource {
      * @param to offset behind the last byte
      */
     InputStream open(Digest layer, long from, long to) throws IOException;
+
+    /** Whether each range costs a download of the whole blob, so that it is better read in one go from its start. */
+    default boolean rangesIgnored(Digest layer) {
+        return false;
+    }
+
+    /** Says that bytes of a blob that came lately were wrong, so that they are asked for elsewhere if that can be. */
+    default void distrust(Digest layer) {}
 }

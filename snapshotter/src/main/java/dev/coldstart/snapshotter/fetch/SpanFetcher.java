@@ -472,6 +472,7 @@ public final class SpanFetcher implements AutoCloseable {
                 landing.land(span, MemorySegment.ofBuffer(bytes), lease.state());
             }
         } catch (LayerException e) {
+            source.distrust(index.layer());
             throw new IOException("the registry sent wrong bytes: " + e.getMessage(), e);
         }
     }

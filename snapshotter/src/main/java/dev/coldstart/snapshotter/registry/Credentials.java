@@ -1,100 +1,58 @@
 package dev.coldstart.snapshotter.registry;
 
-import java.io.IOException;
-import java.nio.charset.StandardCharsets;
-import java.nio.file.Files;
 import java.nio.file.Path;
-import java.util.Base64;
-import java.util.HashMap;
-import java.util.Map;
+import java.util.ArrayList;
+import java.util.LinkedHashSet;
+import java.util.List;
+import java.util.Set;
 import org.jspecify.annotations.Nullable;
-import tools.jackson.core.JacksonException;
-import tools.jackson.core.JsonParser;
-import tools.jackson.core.JsonToken;
-import tools.jackson.core.ObjectReadContext;
-import tools.jackson.core.json.JsonFactory;
 
-/** User names and passwords for registries, from docker's {@code config.json} ({@code auths}). */
-public final class Credentials {
-    private static final int MAX_BYTES = 1 << 20;
+/**
+ * All credentials for registries. They are tried in order: those with which the kubelet pulled this very image, the pull
+ * secrets, docker's configuration.
+ */
+public final class Credentials implements Keychain {
+    private final List<Keychain> keychains;
 
-    private final Map<String, String> basic;
-
-    private Credentials(Map<String, String> basic) {
-        this.basic = basic;
+    private Credentials(List<Keychain> keychains) {
+        this.keychains = keychains;
     }
 
     /** Nobody's. */
     public static Credentials none() {
-        return new Credentials(Map.of());
+        return new Credentials(List.of());
     }
 
-    /** Those in a file; none if there is no such file. */
-    public static Credentials read(Path config) throws IOException {
-        if (!Files.exists(config)) {
-            return none();
-        }
-        if (Files.size(config) > MAX_BYTES) {
-            throw new IOException(config + " is too large for docker credentials");
-        }
-        Map<String, String> found = new HashMap<>();
-        try (JsonParser json = new JsonFactory().createParser(ObjectReadContext.empty(), Files.readString(config))) {
-            json.nextToken();
-            while (json.nextToken() == JsonToken.PROPERTY_NAME) {
-                String section = json.currentName();
-                json.nextToken();
-                if (!section.equals("auths") || json.currentToken() != JsonToken.START_OBJECT) {
-                    json.skipChildren();
-                    continue;
-                }
-                while (json.nextToken() == JsonToken.PROPERTY_NAME) {
-                    String host = json.currentName();
-                    json.nextToken();
-                    readEntry(json, host, found);
-                }
-            }
-        } catch (JacksonException e) {
-            throw new IOException(config + " is not valid JSON: " + e.getOriginalMessage(), e);
-        }
-        return new Credentials(Map.copyOf(found));
+    /** Those of docker's {@code config.json}, which need not be there (yet). */
+    public static Credentials read(Path config) {
+        return of(null, null, config);
     }
 
-    private static void readEntry(JsonParser json, String host, Map<String, String> found) {
-        if (json.currentToken() != JsonToken.START_OBJECT) {
-            json.skipChildren();
-            return;
+    /**
+     * Those of all these places, read again when they change.
+     *
+     * @param kubelets null where the kubelet does not pull through us
+     * @param pullSecrets directory of Kubernetes pull secrets; null for none
+     * @param config docker's {@code config.json}
+     */
+    public static Credentials of(@Nullable CriKeychain kubelets, @Nullable Path pullSecrets, Path config) {
+        List<Keychain> keychains = new ArrayList<>();
+        if (kubelets != null) {
+            keychains.add(kubelets);
         }
-        String user = null;
-        String password = null;
-        while (json.nextToken() == JsonToken.PROPERTY_NAME) {
-            String field = json.currentName();
-            JsonToken value = json.nextToken();
-            if (value != JsonToken.VALUE_STRING) {
-                json.skipChildren();
-            } else if (field.equals("auth") && !json.getString().isEmpty()) {
-                found.put(host(host), json.getString());
-            } else if (field.equals("username")) {
-                user = json.getString();
-            } else if (field.equals("password")) {
-                password = json.getString();
-            }
+        if (pullSecrets != null) {
+            keychains.add(new PullSecrets(pullSecrets));
         }
-        if (user != null && password != null) {
-            found.putIfAbsent(
-                    host(host),
-                    Base64.getEncoder().encodeToString((user + ":" + password).getBytes(StandardCharsets.UTF_8)));
-        }
+        keychains.add(new DockerConfig(config, CredentialHelper::new));
+        return new Credentials(keychains);
     }
 
-    /** docker writes hosts as {@code https://index.docker.io/v1/} too. */
-    private static String host(String key) {
-        String host = key.replaceFirst("^https?://", "").replaceFirst("/.*$", "");
-        return host.equals("index.docker.io") ? "docker.io" : host;
-    }
-
-    /** What follows {@code Basic } in an Authorization header; null if there is nothing for this host. */
-    @Nullable
-    String basic(String host) {
-        return basic.get(host);
+    @Override
+    public List<Credential> find(String host, String repository) {
+        Set<Credential> found = new LinkedHashSet<>();
+        for (Keychain keychain : keychains) {
+            found.addAll(keychain.find(host, repository));
+        }
+        return List.copyOf(found);
     }
 }

@@ -14,7 +14,9 @@ public final class RegistryException extends IOException {
         DENIED,
         NOT_FOUND,
         OVERLOADED,
-        MALFORMED
+        MALFORMED,
+        /** It sends whole blobs only: what is asked for in parts must be fetched in one go. */
+        RANGES_IGNORED
     }
 
     public RegistryException(Reason reason, String message) {
@@ -29,5 +31,10 @@ public final class RegistryException extends IOException {
 
     public Reason reason() {
         return reason;
+    }
+
+    /** Whether the same may go well a little later. */
+    boolean mayPass() {
+        return reason == Reason.UNREACHABLE || reason == Reason.OVERLOADED;
     }
 }

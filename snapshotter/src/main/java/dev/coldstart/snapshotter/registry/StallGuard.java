@@ -8,8 +8,11 @@ import java.util.concurrent.ScheduledExecutorService;
 import java.util.concurrent.ScheduledFuture;
 import java.util.concurrent.TimeUnit;
 
-/** A body that fails when no bytes come for a while: java.net.http waits for ever. */
+/** A body that fails when no bytes come for a while, or next to none: java.net.http waits for ever. */
 public final class StallGuard extends FilterInputStream {
+    /** Less than that in the time of a silence is a server that wants to be waited for, not a slow link. */
+    private static final long TRICKLE_BYTES = 4 << 10;
+
     private final String from;
     private final long silenceNanos;
     private final ScheduledFuture<?> check;
@@ -17,6 +20,8 @@ public final class StallGuard extends FilterInputStream {
     private volatile long readingSince;
 
     private volatile boolean stalled;
+    private long waited;
+    private long came;
 
     /**
      * Guards a body.
@@ -52,17 +57,31 @@ public final class StallGuard extends FilterInputStream {
     @Override
     public int read(byte[] bytes, int offset, int length) throws IOException {
         // A reader that works long on what it has is no stall.
-        readingSince = System.nanoTime() | 1;
+        long since = System.nanoTime() | 1;
+        readingSince = since;
         try {
             int n = super.read(bytes, offset, length);
             if (n < 0 && stalled) {
                 throw new IOException(from + " sent nothing for too long");
             }
+            trickle(n, System.nanoTime() - since);
             return n;
         } catch (IOException e) {
             throw stalled ? new IOException(from + " sent nothing for too long", e) : e;
         } finally {
             readingSince = 0;
+        }
+    }
+
+    private void trickle(int n, long nanos) throws IOException {
+        waited += nanos;
+        came += Math.max(0, n);
+        if (waited > silenceNanos) {
+            if (n >= 0 && came < TRICKLE_BYTES) {
+                throw new IOException(from + " sent next to nothing for too long");
+            }
+            waited = 0;
+            came = 0;
         }
     }
 

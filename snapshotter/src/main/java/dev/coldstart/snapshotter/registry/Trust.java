@@ -2,19 +2,25 @@ package dev.coldstart.snapshotter.registry;
 
 import java.io.IOException;
 import java.io.InputStream;
+import java.net.Socket;
 import java.nio.file.Files;
 import java.nio.file.Path;
 import java.security.GeneralSecurityException;
 import java.security.KeyStore;
+import java.security.PrivateKey;
 import java.security.cert.Certificate;
 import java.security.cert.CertificateFactory;
 import java.security.cert.X509Certificate;
 import java.util.Collection;
 import java.util.List;
 import java.util.Optional;
+import javax.net.ssl.KeyManager;
+import javax.net.ssl.KeyManagerFactory;
 import javax.net.ssl.SSLContext;
+import javax.net.ssl.SSLEngine;
 import javax.net.ssl.TrustManager;
 import javax.net.ssl.TrustManagerFactory;
+import javax.net.ssl.X509ExtendedTrustManager;
 import javax.net.ssl.X509TrustManager;
 
 /**
@@ -29,35 +35,81 @@ public final class Trust {
             Path.of("/etc/pki/tls/certs/ca-bundle.crt"),
             Path.of("/etc/ssl/ca-bundle.pem"));
 
-    private Trust() {}
+    private static final char[] NO_PASSWORD = {};
+
+    private final List<Path> pemFiles;
+
+    private Trust(List<Path> pemFiles) {
+        this.pemFiles = pemFiles;
+    }
 
     /**
-     * A TLS context for clients that trusts the machine's authorities (Java's own where the machine keeps none) and the
-     * certificates in some PEM files.
+     * Trusts the machine's authorities (Java's own where the machine keeps none) and the certificates in some PEM files.
      *
      * @throws IOException with one clear sentence if a file cannot be used
      */
-    public static SSLContext with(Collection<Path> pemFiles) throws IOException {
+    public static Trust with(Collection<Path> pemFiles) throws IOException {
+        Trust trust = new Trust(List.copyOf(pemFiles));
+        var _ = trust.context(Tls.DEFAULT);
+        return trust;
+    }
+
+    /**
+     * A TLS context for clients, for a server with wishes of its own.
+     *
+     * @throws IOException with one clear sentence if a file cannot be used
+     */
+    SSLContext context(Tls tls) throws IOException {
         try {
-            KeyStore store = KeyStore.getInstance(KeyStore.getDefaultType());
-            store.load(null, null);
-            Optional<Path> machine = BUNDLES.stream().filter(Files::isReadable).findFirst();
-            if (machine.isPresent()) {
-                addFile(store, machine.get());
-            } else {
-                addJavas(store);
-            }
-            for (Path file : pemFiles) {
-                addFile(store, file);
-            }
-            TrustManagerFactory trust = TrustManagerFactory.getInstance(TrustManagerFactory.getDefaultAlgorithm());
-            trust.init(store);
             SSLContext context = SSLContext.getInstance("TLS");
-            context.init(null, trust.getTrustManagers(), null);
+            context.init(
+                    keys(tls.keys()),
+                    tls.skipVerify() ? new TrustManager[] {new Anybody()} : authorities(tls.authorities()),
+                    null);
             return context;
         } catch (GeneralSecurityException e) {
             throw new IOException("cannot set up TLS: " + e.getMessage(), e);
         }
+    }
+
+    private TrustManager[] authorities(List<Path> more) throws IOException, GeneralSecurityException {
+        KeyStore store = KeyStore.getInstance(KeyStore.getDefaultType());
+        store.load(null, null);
+        Optional<Path> machine = BUNDLES.stream().filter(Files::isReadable).findFirst();
+        if (machine.isPresent()) {
+            addFile(store, machine.get());
+        } else {
+            addJavas(store);
+        }
+        for (Path file : pemFiles) {
+            addFile(store, file);
+        }
+        for (Path file : more) {
+            addFile(store, file);
+        }
+        TrustManagerFactory trust = TrustManagerFactory.getInstance(TrustManagerFactory.getDefaultAlgorithm());
+        trust.init(store);
+        return trust.getTrustManagers();
+    }
+
+    private static KeyManager[] keys(List<Tls.Key> keys) throws IOException, GeneralSecurityException {
+        if (keys.isEmpty()) {
+            return new KeyManager[0];
+        }
+        KeyStore store = KeyStore.getInstance(KeyStore.getDefaultType());
+        store.load(null, NO_PASSWORD);
+        for (Tls.Key key : keys) {
+            Path file = key.key() == null ? key.certificate() : key.key();
+            PrivateKey secret = PrivateKeyFile.read(file);
+            store.setKeyEntry(
+                    "key-" + store.size(),
+                    secret,
+                    NO_PASSWORD,
+                    certificates(key.certificate()).toArray(Certificate[]::new));
+        }
+        KeyManagerFactory factory = KeyManagerFactory.getInstance(KeyManagerFactory.getDefaultAlgorithm());
+        factory.init(store, NO_PASSWORD);
+        return factory.getKeyManagers();
     }
 
     private static void addJavas(KeyStore store) throws GeneralSecurityException {
@@ -72,12 +124,15 @@ public final class Trust {
         }
     }
 
-    private static void addFile(KeyStore store, Path file) throws IOException {
+    private static void addFile(KeyStore store, Path file) throws IOException, GeneralSecurityException {
+        for (Certificate certificate : certificates(file)) {
+            add(store, certificate);
+        }
+    }
+
+    private static Collection<? extends Certificate> certificates(Path file) throws IOException {
         try (InputStream in = Files.newInputStream(file)) {
-            for (Certificate certificate :
-                    CertificateFactory.getInstance("X.509").generateCertificates(in)) {
-                add(store, certificate);
-            }
+            return CertificateFactory.getInstance("X.509").generateCertificates(in);
         } catch (IOException | GeneralSecurityException e) {
             throw new IOException("cannot read certificates from " + file + ": " + e.getMessage(), e);
         }
@@ -85,5 +140,31 @@ public final class Trust {
 
     private static void add(KeyStore store, Certificate certificate) throws GeneralSecurityException {
         store.setCertificateEntry("authority-" + store.size(), certificate);
+    }
+
+    /** For {@code skip_verify}: neither the chain nor the name counts. */
+    private static final class Anybody extends X509ExtendedTrustManager {
+        @Override
+        public void checkClientTrusted(X509Certificate[] chain, String type, Socket socket) {}
+
+        @Override
+        public void checkServerTrusted(X509Certificate[] chain, String type, Socket socket) {}
+
+        @Override
+        public void checkClientTrusted(X509Certificate[] chain, String type, SSLEngine engine) {}
+
+        @Override
+        public void checkServerTrusted(X509Certificate[] chain, String type, SSLEngine engine) {}
+
+        @Override
+        public void checkClientTrusted(X509Certificate[] chain, String type) {}
+
+        @Override
+        public void checkServerTrusted(X509Certificate[] chain, String type) {}
+
+        @Override
+        public X509Certificate[] getAcceptedIssuers() {
+            return new X509Certificate[0];
+        }
     }
 }
