@@ -17,6 +17,7 @@ import dev.coldstart.snapshotter.object.Pins;
 import dev.coldstart.snapshotter.object.RamTier;
 import dev.coldstart.snapshotter.object.StoreSettings;
 import dev.coldstart.snapshotter.registry.Credentials;
+import dev.coldstart.snapshotter.registry.RegistryArtifacts;
 import dev.coldstart.snapshotter.registry.RegistryClient;
 import dev.coldstart.snapshotter.registry.Trust;
 import dev.coldstart.snapshotter.rootfs.Directories;
@@ -39,6 +40,7 @@ import dev.coldstart.snapshotter.service.UnixServer;
 import dev.coldstart.snapshotter.sharing.BundleServer;
 import dev.coldstart.snapshotter.sharing.ClusterKey;
 import dev.coldstart.snapshotter.sharing.Peers;
+import dev.coldstart.snapshotter.sharing.PublishedIndexes;
 import dev.coldstart.snapshotter.sharing.Traces;
 import dev.coldstart.snapshotter.wholetree.WholeTreeMounts;
 import java.io.IOException;
@@ -141,6 +143,13 @@ public final class Snapshotter implements AutoCloseable {
         List<IndexOrigin> origins = new ArrayList<>();
         if (key != null && !configuration.sharing().peers().isEmpty()) {
             origins.add(own(new Peers(key, configuration.sharing().peers(), Traces.NONE)));
+        }
+        if (key != null) {
+            origins.add(new PublishedIndexes(
+                    key,
+                    new RegistryArtifacts(registry),
+                    Traces.NONE,
+                    configuration.sharing().publish()));
         }
         RemoteLayers layers = new RemoteLayers(
                 metadata, containerd, resolver, source, objects, known, trees, root.resolve("index"), origins);

@@ -57,6 +57,9 @@ public final class RegistryClient implements AutoCloseable {
 
     private static final int MOST_REMEMBERED = 4096;
     private static final int MAX_MANIFEST = 4 << 20;
+    /** Bytes per second that a link takes at least. */
+    private static final int SLOWEST_UPLOAD = 100_000;
+
     private static final int MAX_TOKEN_ANSWER = 1 << 20;
     /** So much of an answer that nobody wants is read, so that its connection can be used again. */
     private static final int DRAINED = 16 << 10;
@@ -72,6 +75,9 @@ public final class RegistryClient implements AutoCloseable {
     private final RegistryHosts hosts;
     private final Connections connections;
     private final Authorizer authorizer;
+    /** For writing: a token to read with is no reason not to ask for another one. */
+    private final Authorizer writer;
+
     private final Duration silence;
     private final Locations locations = new Locations();
     private final ScheduledExecutorService clock = Executors.newSingleThreadScheduledExecutor(
@@ -134,6 +140,7 @@ public final class RegistryClient implements AutoCloseable {
         this.connections = new Connections(trust);
         this.silence = silence;
         this.authorizer = new Authorizer(credentials, this::token, System::nanoTime);
+        this.writer = new Authorizer(credentials, this::token, System::nanoTime);
     }
 
     /** Hosts that are this machine: nobody sets up TLS for them. */
@@ -166,6 +173,87 @@ public final class RegistryClient implements AutoCloseable {
                 throw new AssertionError("every JDK has SHA-256", e);
             }
         });
+    }
+
+    /**
+     * A small document that is no manifest.
+     *
+     * @param what below the repository
+     * @param query without its question mark
+     */
+    byte[] document(String host, String repository, String what, String query, String type) throws IOException {
+        Asked asked = new Asked(host, repository, what + "?" + query, true);
+        return send(asked, Map.of("Accept", type), (endpoint, answer, body) -> {
+            try (body) {
+                byte[] bytes = body.readNBytes(MAX_MANIFEST + 1);
+                if (bytes.length > MAX_MANIFEST) {
+                    throw malformed(endpoint, "sent more than " + MAX_MANIFEST + " bytes for " + asked);
+                }
+                return bytes;
+            }
+        });
+    }
+
+    /**
+     * What a registry answered to a request that changes something.
+     *
+     * @param at who answered, which a relative {@code Location} refers to
+     */
+    record Written(int status, HttpHeaders headers, URI at) {}
+
+    /**
+     * Changes something in a registry, once: never in a mirror of it, and without another try.
+     *
+     * @param what below the repository; or an address that the registry gave, relative to {@code base}
+     * @param base null for the repository
+     * @param type of the body; null if there is none
+     * @throws RegistryException if there is no answer, or if it is never a final one
+     */
+    Written write(
+            String method,
+            ArtifactRegistry.Repository repository,
+            String what,
+            @Nullable URI base,
+            @Nullable String type,
+            HttpRequest.BodyPublisher body)
+            throws IOException {
+        Endpoint endpoint = hosts.endpoints(repository.host()).stream()
+                .filter(candidate -> candidate.namespace() == null)
+                .findFirst()
+                .orElseThrow(() -> new RegistryException(
+                        Reason.DENIED, "hosts.toml leaves nothing of " + repository.host() + " but mirrors"));
+        URI at;
+        try {
+            at = base == null
+                    ? new URI(endpoint.base() + "/" + repository.name() + "/" + what)
+                    : base.resolve(new URI(what));
+        } catch (URISyntaxException e) {
+            throw malformed(endpoint, "names an address that cannot be used");
+        }
+        if (!endpoint.owns(at)) {
+            throw malformed(endpoint, "wants uploads to be sent elsewhere, to " + at.getHost());
+        }
+        Map<String, String> headers = type == null ? Map.of() : Map.of("Content-Type", type);
+        for (int step = 0; step < STEPS; step++) {
+            String authorization = writer.current(endpoint, repository.name());
+            HttpRequest request = request(endpoint, at, true, authorization, headers)
+                    .method(method, body)
+                    .timeout(silence.plusSeconds(Math.max(0, body.contentLength()) / SLOWEST_UPLOAD))
+                    .build();
+            HttpResponse<InputStream> answer = exchange(endpoint, request);
+            discard(answer);
+            int status = answer.statusCode();
+            if (status != 401 && status != 403) {
+                writer.worked(endpoint, repository.name(), authorization);
+                return new Written(status, answer.headers(), at);
+            }
+            String next = writer.answer(
+                    endpoint, repository.name(), status, answer.headers().allValues("WWW-Authenticate"), authorization);
+            if (next == null) {
+                return new Written(status, answer.headers(), at);
+            }
+        }
+        throw malformed(endpoint, "does not come to an answer for " + what);
     }
 
     /**
@@ -438,7 +526,8 @@ public final class RegistryClient implements AutoCloseable {
             return new URI(endpoint.base() + "/" + asked.repository() + "/" + asked.what()
                     + (namespace == null
                             ? ""
-                            : "?ns=" + java.net.URLEncoder.encode(namespace, StandardCharsets.UTF_8)));
+                            : (asked.what().contains("?") ? "&ns=" : "?ns=")
+                                    + java.net.URLEncoder.encode(namespace, StandardCharsets.UTF_8)));
         } catch (URISyntaxException e) {
             throw new RegistryException(Reason.MALFORMED, asked + " cannot be asked of " + endpoint.authority());
         }

@@ -7,6 +7,7 @@ import static org.assertj.core.api.Assertions.assertThatThrownBy;
 
 import dev.coldstart.snapshotter.content.StoredBlobs;
 import dev.coldstart.snapshotter.layer.Digest;
+import dev.coldstart.snapshotter.registry.ArtifactRegistry;
 import dev.coldstart.snapshotter.registry.RegistryException;
 import dev.coldstart.snapshotter.rootfs.TestNode;
 import java.io.ByteArrayInputStream;

@@ -1,4 +1,4 @@
-package dev.coldstart.snapshotter.sharing;
+package dev.coldstart.snapshotter.registry;
 
 import dev.coldstart.snapshotter.layer.Digest;
 import java.io.IOException;
@@ -32,7 +32,7 @@ public interface ArtifactRegistry {
     /**
      * Stores a blob unless it is there.
      *
-     * @throws dev.coldstart.snapshotter.registry.RegistryException if the registry refuses
+     * @throws RegistryException if the registry refuses
      */
     void put(Repository repository, Digest digest, Path file) throws IOException;
 
