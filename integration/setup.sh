@@ -38,7 +38,7 @@ missing_fuse2() {
 set_up_machine() {
     local wanted missing
     command -v apt-get >/dev/null || die "set-up needs apt-get, so Debian 12 or 13, or Ubuntu 24.04"
-    wanted="attr ca-certificates curl debian-archive-keyring debootstrap iproute2 util-linux"
+    wanted="attr ca-certificates curl debian-archive-keyring debootstrap iproute2 pigz util-linux"
     missing=$(missing_packages $wanted)
     if [ "${COLDSTART_JDK:-}" = builder ]; then
         builds_here=no
@@ -62,15 +62,16 @@ set_up_machine() {
     fi
 }
 
-# Makes the roots of test hosts (SUITE or SUITE:FLAVOUR) and the model server's image, so that nothing later waits for them.
+# Makes the roots of test hosts (SUITE or SUITE:FLAVOUR) and the images named in $images, by default the model server's, so
+# that nothing later waits for them.
 set_up_hosts() {
-    local root flavour
+    local root flavour image
     for root in "$@"; do
         flavour=${root#*:}
         [ "$flavour" != "$root" ] || flavour=runtime
         "$repository/integration/testhost" base "${root%%:*}" --flavour "$flavour" >/dev/null
     done
-    "$repository/integration/image" build >/dev/null
+    for image in ${images:-model-server}; do "$repository/integration/image" build "$image" >/dev/null; done
 }
 
 # with_jdk CMD…: runs it here, or where a JDK 25 is.

@@ -11,6 +11,9 @@ public final class TestHost implements AutoCloseable {
     /** For commands that only look or set. */
     public static final Duration SOON = Duration.ofSeconds(60);
 
+    /** Of the times that the kernel tells programs (USER_HZ). */
+    private static final double TICKS_PER_SECOND = 100;
+
     private final Repository repository;
     private final String name;
     private final Suite suite;
@@ -124,6 +127,16 @@ public final class TestHost implements AutoCloseable {
         expectSuccess(command, testhost(repository, command, "", SOON));
     }
 
+    /**
+     * Changes the rate of a link that has one.
+     *
+     * @param rate in both directions, as tc writes it
+     */
+    public void shape(TestHost other, String rate) {
+        List<String> command = List.of("shape", name, other.name, rate);
+        expectSuccess(command, testhost(repository, command, "", SOON));
+    }
+
     /** Connects the two hosts as fast as the machine can; each finds the other by its name. */
     public void link(TestHost other) {
         List<String> command = List.of("link", name, other.name);
@@ -149,6 +162,21 @@ public final class TestHost implements AutoCloseable {
     /** Bytes that arrived so far from a linked host. */
     public long bytesFrom(TestHost other) {
         return Long.parseLong(ask("cat", "/sys/class/net/to-" + other.name + "/statistics/rx_bytes"));
+    }
+
+    /** Processor seconds that a process and the children it waited for have taken so far; 0 if it is not there. */
+    public double processorSeconds(int pid) {
+        Output stat = run(SOON, "cat", "/proc/" + pid + "/stat");
+        if (!stat.succeeded()) {
+            return 0;
+        }
+        // The name in parentheses may hold blanks; utime, stime, cutime and cstime are the 12th to 15th field after it.
+        String[] fields = stat.out().substring(stat.out().lastIndexOf(')') + 2).split(" ", -1);
+        long ticks = 0;
+        for (int i = 11; i < 15; i++) {
+            ticks += Long.parseLong(fields[i]);
+        }
+        return ticks / TICKS_PER_SECOND;
     }
 
     @Override

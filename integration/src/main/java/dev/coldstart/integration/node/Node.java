@@ -56,21 +56,31 @@ public final class Node implements AutoCloseable {
             link.run();
             host.write("/usr/local/share/ca-certificates/registry.crt", registry.authority());
             host.ask("update-ca-certificates");
-            // containerd remembers where a blob came from without the port.
-            host.write(CONFIG, """
-                    [snapshotter]
-                    node_name = "%s"
-
-                    [registry."%s"]
-                    plain_http = false
-                    """.formatted(host.name(), registry.address()));
             Node node = new Node(host, registry);
+            node.configure("");
             node.configureContainerd();
             return node;
         } catch (RuntimeException e) {
             host.close();
             throw e;
         }
+    }
+
+    /**
+     * Configures coldstart's programs, from their next start on.
+     *
+     * @param sections more of the configuration, or an empty string
+     */
+    public void configure(String sections) {
+        // containerd remembers where a blob came from without the port.
+        host.write(CONFIG, """
+                [snapshotter]
+                node_name = "%s"
+
+                [registry."%s"]
+                plain_http = false
+                %s
+                """.formatted(host.name(), registry.address(), sections));
     }
 
     /** What install.sh tells a user to add, and no CRI plug-in, which would want a network of its own. */
@@ -186,6 +196,23 @@ public final class Node implements AutoCloseable {
                 () -> host.run(TestHost.SOON, "test", "-S", socket).succeeded());
     }
 
+    /**
+     * The command that pulls an image through containerd's transfer service, which names each layer to the snapshotter. 2.x does
+     * it unasked; 1.7 wants to be told, and also for which platform to unpack.
+     */
+    public static List<String> pullCommand(String snapshotter, String image) {
+        return List.of(
+                "ctr",
+                "images",
+                "pull",
+                "--local=false",
+                "--platform",
+                "linux/amd64",
+                "--snapshotter",
+                snapshotter,
+                image);
+    }
+
     /** Runs containerd's own client. */
     public Output ctr(String... arguments) {
         return host.run(Duration.ofMinutes(5), command("ctr", arguments));
@@ -217,21 +244,29 @@ public final class Node implements AutoCloseable {
 
     /** Makes containerd and coldstart-snapshotter as on a new node, and starts them. No container may run. */
     public void forget() {
+        empty();
+        startSnapshotter();
+        startContainerd();
+    }
+
+    /** Ends containerd and coldstart-snapshotter, and leaves nothing that they kept. No container may run. */
+    public void empty() {
         if (containerd != 0) {
             stopContainerd();
             stopSnapshotter();
+            containerd = 0;
         }
-        host.script(TestHost.SOON, """
+        host.script(Duration.ofMinutes(5), """
                 set -e
                 awk '$5 ~ "^/(run|var/lib)/(coldstart|containerd)/" { print $5 }' /proc/self/mountinfo | sort -r | xargs -r -n 1 umount -l
                 rm -rf /run/containerd/* /run/coldstart
-                # Put aside, not deleted: for minutes ext4 looks past inodes that were just freed, at each file it makes.
+                # Put aside, not deleted: for minutes ext4 looks past inodes that were just freed, at each file it makes. Their
+                # bytes go.
                 mkdir -p /var/lib/gone
                 gone=$(mktemp -d /var/lib/gone/XXXXXX)
                 for old in /var/lib/containerd/* /var/lib/coldstart; do [ ! -e "$old" ] || mv "$old" "$gone/"; done
+                find "$gone" -type f -size +0 -print0 | xargs -0 -r truncate -s 0
                 """);
-        startSnapshotter();
-        startContainerd();
     }
 
     /** Drops what the kernel keeps of files, and reads the registry's again, which in life has another kernel. */

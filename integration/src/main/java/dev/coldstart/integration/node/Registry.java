@@ -60,6 +60,11 @@ public final class Registry implements AutoCloseable {
         return authority;
     }
 
+    /** Pid of the server, in the host. */
+    public int pid() {
+        return pid;
+    }
+
     /** Starts the server, also after {@link #down}. */
     public void up() {
         pid = host.spawn("/var/log/registry.log", "docker-registry", "serve", CONFIG);
@@ -86,15 +91,24 @@ public final class Registry implements AutoCloseable {
      * @return its name, for containerd
      */
     public String pushModelServer() {
-        String image = "model-server";
+        return pushImage("model-server");
+    }
+
+    /**
+     * Builds an image, once per machine, and pushes it.
+     *
+     * @param image as {@code integration/image} knows it
+     * @return its name, for containerd
+     */
+    public String pushImage(String image) {
         Process process;
         try {
-            process = new ProcessBuilder(repository.script("image").toString(), "push", host.name(), image)
+            process = new ProcessBuilder(repository.script("image").toString(), "push", host.name(), image, image)
                     .inheritIO()
                     .redirectOutput(ProcessBuilder.Redirect.DISCARD)
                     .start();
             if (process.waitFor() != 0) {
-                throw new HostException("could not push the model server's image; the reason stands above");
+                throw new HostException("could not push the image " + image + "; the reason stands above");
             }
         } catch (IOException e) {
             throw new HostException("cannot run integration/image: " + e.getMessage(), e);

@@ -1,5 +1,6 @@
 package dev.coldstart.integration.start;
 
+import dev.coldstart.integration.node.Node;
 import java.util.ArrayList;
 import java.util.List;
 
@@ -23,20 +24,8 @@ enum Way {
         return title;
     }
 
-    /** Through containerd's transfer service, which names each layer to the snapshotter. 2.x does it unasked; 1.7 wants to be told, and also for which platform to unpack. */
     List<String> pull(String image) {
-        return this == RESTORE
-                ? List.of()
-                : List.of(
-                        "ctr",
-                        "images",
-                        "pull",
-                        "--local=false",
-                        "--platform",
-                        "linux/amd64",
-                        "--snapshotter",
-                        snapshotter,
-                        image);
+        return this == RESTORE ? List.of() : Node.pullCommand(snapshotter, image);
     }
 
     List<String> run(String image, String container) {
