@@ -4,7 +4,10 @@ import dev.coldstart.snapshotter.layer.Digest;
 import java.io.IOException;
 import java.io.InputStream;
 
-/** Where the bytes of layers' blobs come from. */
+/**
+ * Where the bytes of layers' blobs come from. An interrupt ends a call, and a read of its stream, with an {@link
+ * IOException}.
+ */
 @FunctionalInterface
 public interface BlobSource {
     /**
@@ -23,4 +26,12 @@ public interface BlobSource {
 
     /** Says that bytes of a blob that came lately were wrong, so that they are asked for elsewhere if that can be. */
     default void distrust(Digest layer) {}
+
+    /**
+     * Opens a range of a blob again, because what {@link #open} asked is silent: at another place, if there is one, or
+     * else by another connection.
+     */
+    default InputStream openElsewhere(Digest layer, long from, long to) throws IOException {
+        return open(layer, from, to);
+    }
 }

@@ -3,6 +3,7 @@ package dev.coldstart.snapshotter.fetch;
 import dev.coldstart.snapshotter.layer.LayerIndex;
 import dev.coldstart.snapshotter.object.ObjectStore;
 import java.util.BitSet;
+import org.jspecify.annotations.Nullable;
 
 /** A layer whose index is open, under the number by which the remote tier names it; lives as long as the process. */
 public final class KnownLayer {
@@ -14,13 +15,15 @@ public final class KnownLayer {
 
     private long heldSince;
 
-    private final ReadAhead readAhead = new ReadAhead();
+    private final ReadAheads readAheads;
+    private volatile @Nullable Accesses accesses;
 
     KnownLayer(int ordinal, LayerIndex index) {
         this.ordinal = ordinal;
         this.index = index;
         this.cut = ObjectStore.cut(index.layer());
         this.held = new BitSet(index.spanCount());
+        this.readAheads = new ReadAheads(index.spanCount());
     }
 
     /** From 1 up; see {@link LayerOrdinals}. */
@@ -52,8 +55,18 @@ public final class KnownLayer {
         return lastSpan(row) - firstSpan(row) + 1;
     }
 
-    ReadAhead readAhead() {
-        return readAhead;
+    ReadAheads readAheads() {
+        return readAheads;
+    }
+
+    @Nullable
+    Accesses accesses() {
+        return accesses;
+    }
+
+    /** From now on tells this one, and nobody else, what is read; null to tell nobody. */
+    public void watch(@Nullable Accesses watcher) {
+        accesses = watcher;
     }
 
     /** @param evictions of the store: what was held before some may be gone */

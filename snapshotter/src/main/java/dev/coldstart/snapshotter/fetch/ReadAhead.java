@@ -1,23 +1,43 @@
 package dev.coldstart.snapshotter.fetch;
 
 /**
- * How far to fetch ahead of reads that miss. Grows while misses of a layer follow each other in the order of its bytes
- * and falls when they jump.
+ * How far to fetch ahead of one reader's misses. Grows while they follow each other in the order of the layer's bytes and
+ * falls when they jump.
  */
 final class ReadAhead {
     /** Bytes of the blob. */
     static final long SMALLEST = 1 << 20;
 
-    static final long LARGEST = 16 << 20;
+    static final long LARGEST = 32 << 20;
     /** A jump of so many spans still counts as going on. */
     private static final int NEAR = 3;
 
+    private final int row;
+    private final int end;
     private long window;
     /** The span with which the last new miss began. */
     private int asked;
 
     private int frontier = -1;
-    private int marker = Integer.MAX_VALUE;
+    private volatile int marker = Integer.MAX_VALUE;
+
+    /**
+     * @param row of the object that is read; -1 for the small ones of a layer
+     * @param end the span behind the last one of interest
+     */
+    ReadAhead(int row, int end) {
+        this.row = row;
+        this.end = end;
+    }
+
+    int row() {
+        return row;
+    }
+
+    /** Where fetching ahead ends, exclusive. */
+    int end() {
+        return end;
+    }
 
     /**
      * A read missed spans.
@@ -60,9 +80,8 @@ final class ReadAhead {
     }
 
     /** Whether {@link #touched} could ask for more; without waiting. */
-    @SuppressWarnings("GuardedBy") // A stale answer costs nothing.
-    boolean mayContinue(int span) {
-        return span >= marker;
+    boolean waits() {
+        return marker != Integer.MAX_VALUE;
     }
 
     synchronized long window() {

@@ -11,12 +11,16 @@ import java.util.concurrent.ConcurrentLinkedQueue;
 /** Buffers and inflaters for requests in flight, kept for the next ones. */
 final class SpanBuffers implements AutoCloseable {
     private static final int READ_BYTES = 64 << 10;
+    /** Sizes are multiples of this, so that a slightly larger span finds room. */
+    private static final int GRAIN = 256 << 10;
     /** A buffer that had to grow larger is not kept. */
     private static final int KEPT_BYTES = 4 << 20;
 
     private final ConcurrentLinkedQueue<Lease> idle = new ConcurrentLinkedQueue<>();
     private final int most;
+    private volatile boolean closed;
 
+    /** @param most how many are kept; how many are taken is for the caller to bound */
     SpanBuffers(int most) {
         this.most = most;
     }
@@ -28,6 +32,7 @@ final class SpanBuffers implements AutoCloseable {
 
     @Override
     public void close() {
+        closed = true;
         for (Lease lease = idle.poll(); lease != null; lease = idle.poll()) {
             lease.destroy();
         }
@@ -39,8 +44,8 @@ final class SpanBuffers implements AutoCloseable {
         private final CallState state = new CallState(arena);
         private final SpanInflater inflater = new SpanInflater();
         private final byte[] chunk = new byte[READ_BYTES];
-        private ByteBuffer compressed = ByteBuffer.allocateDirect(1 << 20);
-        private ByteBuffer uncompressed = ByteBuffer.allocateDirect(2 << 20);
+        private ByteBuffer compressed = ByteBuffer.allocateDirect(0);
+        private ByteBuffer uncompressed = ByteBuffer.allocateDirect(0);
 
         CallState state() {
             return state;
@@ -53,16 +58,21 @@ final class SpanBuffers implements AutoCloseable {
         /** Empty, with exactly this much room. */
         ByteBuffer compressed(int size) {
             if (compressed.capacity() < size) {
-                compressed = ByteBuffer.allocateDirect(size);
+                compressed = allocate(size);
             }
             return compressed.clear().limit(size);
         }
 
         ByteBuffer uncompressed(int size) {
             if (uncompressed.capacity() < size) {
-                uncompressed = ByteBuffer.allocateDirect(size);
+                uncompressed = allocate(size);
             }
             return uncompressed.clear().limit(size);
+        }
+
+        /** From the arena, so that it goes when the lease goes, not when the heap is full. */
+        private ByteBuffer allocate(int size) {
+            return arena.allocate(((long) size + GRAIN - 1) / GRAIN * GRAIN).asByteBuffer();
         }
 
         int readInto(InputStream in, ByteBuffer into) throws IOException {
@@ -75,7 +85,10 @@ final class SpanBuffers implements AutoCloseable {
 
         @Override
         public void close() {
-            if (idle.size() < most && compressed.capacity() <= KEPT_BYTES && uncompressed.capacity() <= KEPT_BYTES) {
+            if (!closed
+                    && idle.size() < most
+                    && compressed.capacity() <= KEPT_BYTES
+                    && uncompressed.capacity() <= KEPT_BYTES) {
                 idle.add(this);
             } else {
                 destroy();

@@ -1,74 +1,70 @@
 package dev.coldstart.snapshotter.fetch;
 
 import dev.coldstart.linux.CallState;
-import dev.coldstart.snapshotter.layer.LayerException;
+import dev.coldstart.snapshotter.layer.Digest;
 import dev.coldstart.snapshotter.layer.LayerIndex;
 import dev.coldstart.snapshotter.layer.ObjectName;
 import dev.coldstart.snapshotter.object.ObjectStore;
 import dev.coldstart.snapshotter.object.PartialObject;
 import dev.coldstart.snapshotter.object.Source;
-import dev.coldstart.snapshotter.registry.RegistryException;
-import java.io.EOFException;
 import java.io.IOException;
-import java.io.InputStream;
 import java.io.InterruptedIOException;
 import java.lang.foreign.MemorySegment;
-import java.nio.ByteBuffer;
 import java.time.Duration;
-import java.util.ArrayList;
+import java.util.Iterator;
 import java.util.List;
-import java.util.concurrent.ConcurrentHashMap;
 import java.util.concurrent.ExecutionException;
-import java.util.concurrent.ExecutorService;
-import java.util.concurrent.Executors;
 import java.util.concurrent.Semaphore;
 import java.util.concurrent.TimeUnit;
 import java.util.concurrent.TimeoutException;
-import java.util.concurrent.atomic.AtomicBoolean;
-import java.util.concurrent.atomic.AtomicInteger;
+import java.util.concurrent.atomic.AtomicReference;
 import java.util.concurrent.atomic.LongAdder;
+import java.util.function.Function;
 import java.util.function.IntPredicate;
+import org.jspecify.annotations.Nullable;
 
 /**
- * Brings spans. Each span is fetched by one request at a time, whoever asks; adjacent missing spans of a read share a
- * request and are delivered as they arrive; what an arriving span holds for open objects is delivered first. Reads
- * that wait go before read-ahead.
+ * Brings spans. Each is fetched by one request at a time, whoever asks; adjacent missing spans of a read share a request
+ * and are delivered as they arrive; what an arriving span holds for open objects is delivered first. What reads wait for
+ * goes before all else: see {@link Scheduler}.
  */
 public final class SpanFetcher implements AutoCloseable {
     private static final System.Logger LOG = System.getLogger(SpanFetcher.class.getName());
-    private static final int DEMAND_REQUESTS = 8;
-    private static final int READ_AHEAD_REQUESTS = 2;
-    /** Bytes of the blob in one request. */
-    private static final long DEMAND_BYTES = 4 << 20;
-
-    private static final long READ_AHEAD_BYTES = 2 << 20;
     private static final int ATTEMPTS = 3;
+    /** Spans that {@link #bring} has queued or on their way; more of them find more neighbours. */
+    private static final int PREPARED = 128;
 
-    private final BlobSource source;
     private final ObjectStore store;
     private final Duration patience;
-    private final ConcurrentHashMap<SpanKey, Flight> flights = new ConcurrentHashMap<>();
-    private final ExecutorService threads = Executors.newThreadPerTaskExecutor(
-            Thread.ofVirtual().name("fetch-", 0).factory());
-    private final Semaphore demand = new Semaphore(DEMAND_REQUESTS);
-    private final Semaphore ahead = new Semaphore(READ_AHEAD_REQUESTS);
-    private final AtomicInteger demanded = new AtomicInteger();
-    private final AtomicBoolean failing = new AtomicBoolean();
-    private final LongAdder fetchedBytes = new LongAdder();
-    private final SpanBuffers buffers = new SpanBuffers(DEMAND_REQUESTS + READ_AHEAD_REQUESTS);
-
-    private record SpanKey(int ordinal, int span) {}
+    private final Scheduler scheduler;
+    private final LongAdder repairs = new LongAdder();
+    private final LongAdder repairBytes = new LongAdder();
 
     /** @param patience how long a read waits for its bytes before it fails */
     public SpanFetcher(BlobSource source, ObjectStore store, Duration patience) {
-        this.source = source;
+        this(source, layer -> "", store, patience);
+    }
+
+    /**
+     * With several hosts, of which none waits for another.
+     *
+     * @param hosts which host the source asks for a layer's blob
+     * @param patience how long a read waits for its bytes before it fails
+     */
+    public SpanFetcher(BlobSource source, Function<Digest, String> hosts, ObjectStore store, Duration patience) {
         this.store = store;
         this.patience = patience;
+        this.scheduler = new Scheduler(source, hosts, this::land);
     }
 
     /** Bytes of blobs fetched so far. */
     public long fetchedBytes() {
-        return fetchedBytes.sum();
+        return statistics().allBytes();
+    }
+
+    /** What was done so far, and what waits. */
+    public FetchStatistics statistics() {
+        return scheduler.statistics(repairs.sum(), repairBytes.sum());
     }
 
     /** Whether all bytes of a read are here. Does not allocate. */
@@ -93,14 +89,20 @@ public final class SpanFetcher implements AutoCloseable {
      * Says that a read was served from what is here, so that sequential readers find more of it. Allocates nothing
      * unless there is something to fetch.
      */
-    public void touched(KnownLayer layer, int row, long offset) {
-        int span = layer.index().spanAt(layer.index().objectOffset(row) + offset);
-        if (!layer.readAhead().mayContinue(span)) {
+    public void touched(KnownLayer layer, int row, long offset, long length) {
+        Accesses accesses = layer.accesses();
+        ReadAhead readAhead = layer.readAheads().find(row);
+        if (accesses == null && !readAhead.waits()) {
             return;
         }
-        int from = layer.readAhead().touched(span);
+        LayerIndex index = layer.index();
+        int first = index.spanAt(index.objectOffset(row) + offset);
+        if (accesses != null) {
+            accesses.read(first, index.spanAt(index.objectOffset(row) + offset + length - 1));
+        }
+        int from = readAhead.touched(first);
         if (from >= 0) {
-            readAhead(layer, from, layer.readAhead().window());
+            readAhead(layer, readAhead, from, readAhead.window());
         }
     }
 
@@ -133,36 +135,36 @@ public final class SpanFetcher implements AutoCloseable {
         int base = index.spanAt(start);
         int first = index.spanAt(start + offset);
         int last = index.spanAt(start + offset + length - 1);
-        demanded.incrementAndGet();
-        try {
-            List<Flight> waiting = new ArrayList<>();
-            int from = first;
-            while (from <= last) {
-                if (object.has(from - base)) {
-                    from++;
-                    continue;
-                }
-                int to = from;
-                while (to < last && !object.has(to + 1 - base)) {
-                    to++;
-                }
-                waiting.addAll(request(layer, from, to, span -> object.has(span - base)));
-                from = to + 1;
+        Accesses accesses = layer.accesses();
+        if (accesses != null) {
+            accesses.read(first, last);
+        }
+        boolean missed = false;
+        int from = first;
+        while (from <= last) {
+            if (object.has(from - base)) {
+                from++;
+                continue;
             }
-            if (!waiting.isEmpty()) {
-                long window = layer.readAhead().missed(first, last);
-                if (window > 0) {
-                    readAhead(layer, last + 1, window);
-                }
+            int to = from;
+            while (to < last && !object.has(to + 1 - base)) {
+                to++;
             }
-            for (int span = first; span <= last; span++) {
-                long spanFrom = Math.max(index.spanStart(span), start + offset);
-                long spanTo = Math.min(index.spanEnd(span), start + offset + length);
-                MemorySegment part = into.asSlice(spanFrom - start - offset, spanTo - spanFrom);
-                deliver(layer, span, span - base, object, state, part, spanFrom, spanFrom - start, deadline);
+            missed |= !request(layer, from, to, span -> object.has(span - base)).isEmpty();
+            from = to + 1;
+        }
+        if (missed) {
+            ReadAhead readAhead = layer.readAheads().of(layer, row);
+            long window = readAhead.missed(first, last);
+            if (window > 0) {
+                readAhead(layer, readAhead, last + 1, window);
             }
-        } finally {
-            demanded.decrementAndGet();
+        }
+        for (int span = first; span <= last; span++) {
+            long spanFrom = Math.max(index.spanStart(span), start + offset);
+            long spanTo = Math.min(index.spanEnd(span), start + offset + length);
+            MemorySegment part = into.asSlice(spanFrom - start - offset, spanTo - spanFrom);
+            deliver(layer, span, span - base, object, state, part, spanFrom, spanFrom - start, deadline);
         }
     }
 
@@ -177,6 +179,7 @@ public final class SpanFetcher implements AutoCloseable {
             long objectOffset,
             long deadline)
             throws IOException {
+        boolean retried = false;
         while (true) {
             long evictions = object.evictions();
             if (object.has(piece)) {
@@ -190,11 +193,24 @@ public final class SpanFetcher implements AutoCloseable {
                 }
                 return;
             }
-            Flight flight =
-                    request(layer, span, span, again -> object.has(piece)).getFirst();
-            await(flight.open, layer, deadline);
-            if (!object.has(piece)) {
-                await(flight.all, layer, deadline);
+            List<Flight> flights = request(layer, span, span, again -> object.has(piece));
+            if (flights.isEmpty()) {
+                continue;
+            }
+            Flight flight = flights.getFirst();
+            try {
+                await(flight.open, layer, deadline);
+                if (!object.has(piece)) {
+                    await(flight.all, layer, deadline);
+                }
+            } catch (IOException e) {
+                boolean joined = flight.since - (deadline - patience.toNanos()) < 0;
+                if (!joined || retried || !flight.all.isCompletedExceptionally()) {
+                    throw e;
+                }
+                // It had been tried for long when this read came.
+                retried = true;
+                continue;
             }
             byte[] bytes = flight.bytes;
             if (!object.has(piece) && bytes != null) {
@@ -222,122 +238,81 @@ public final class SpanFetcher implements AutoCloseable {
         }
     }
 
-    /**
-     * The flights of these spans; starts those that are not on their way.
-     *
-     * @param here whether a span has landed after all: a flight leaves the table after its bytes are in place
-     */
-    private List<Flight> request(KnownLayer layer, int first, int last, IntPredicate here) {
-        List<Flight> all = new ArrayList<>(last - first + 1);
-        List<Flight> mine = new ArrayList<>();
-        int from = first;
-        for (int span = first; span <= last; span++) {
-            Flight fresh = new Flight();
-            SpanKey key = new SpanKey(layer.ordinal(), span);
-            Flight found = flights.putIfAbsent(key, fresh);
-            all.add(found == null ? fresh : found);
-            boolean start = found == null && !here.test(span);
-            if (found == null && !start) {
-                flights.remove(key);
-                fresh.open.complete(null);
-                fresh.all.complete(null);
-            }
-            if (start) {
-                if (mine.isEmpty()) {
-                    from = span;
-                }
-                mine.add(fresh);
-            }
-            boolean full = layer.index().spanBlobEnd(span) - layer.index().spanBlobStart(from) >= DEMAND_BYTES;
-            if (!mine.isEmpty() && (!start || full || span == last)) {
-                submit(layer, from, List.copyOf(mine), demand);
-                mine.clear();
-            }
-        }
-        return all;
+    /** The flights of these spans, but of those that have landed; starts those that are not on their way. */
+    private List<Flight> request(KnownLayer layer, int first, int last, IntPredicate here) throws IOException {
+        return scheduler.want(layer, first, last, Priority.DEMAND, here);
     }
 
-    private void submit(KnownLayer layer, int start, List<Flight> run, Semaphore permits) {
-        threads.execute(() -> {
-            permits.acquireUninterruptibly();
-            try {
-                fetch(layer, start, run);
-            } finally {
-                permits.release();
-            }
-        });
-    }
-
-    private void readAhead(KnownLayer layer, int from, long window) {
+    private void readAhead(KnownLayer layer, ReadAhead readAhead, int from, long window) {
         LayerIndex index = layer.index();
-        if (from >= index.spanCount()) {
+        if (from >= readAhead.end()) {
             return;
         }
         long limit = index.spanBlobStart(from) + window;
         int end = from;
-        while (end < index.spanCount() && index.spanBlobEnd(end) <= limit) {
+        while (end < readAhead.end() && index.spanBlobEnd(end) <= limit) {
             end++;
         }
-        layer.readAhead().planned(from, end);
+        readAhead.planned(from, end);
         int stop = end;
-        threads.execute(() -> fetchAhead(layer, from, stop));
+        Thread.ofVirtual().name("read-ahead").start(() -> {
+            try {
+                for (int span = from; span < stop; span++) {
+                    var _ = ahead(layer, span, Priority.READ_AHEAD);
+                }
+            } catch (IOException e) {
+                LOG.log(System.Logger.Level.DEBUG, "nothing is read ahead: {0}", e.getMessage());
+            }
+        });
     }
 
-    private void fetchAhead(KnownLayer layer, int from, int end) {
-        int span = from;
-        while (span < end) {
-            if (isHeld(layer, span)) {
-                span++;
-                continue;
-            }
-            ahead.acquireUninterruptibly();
-            try {
-                giveWay();
-                int start = span;
-                long limit = layer.index().spanBlobStart(start) + READ_AHEAD_BYTES;
-                List<Flight> run = new ArrayList<>();
-                while (span < end
-                        && (span == start || layer.index().spanBlobEnd(span) <= limit)
-                        && !isHeld(layer, span)) {
-                    Flight fresh = new Flight();
-                    SpanKey key = new SpanKey(layer.ordinal(), span);
-                    if (flights.putIfAbsent(key, fresh) != null) {
-                        break;
+    /** The flight of a span that nobody waits for yet; null if it is here. */
+    private @Nullable Flight ahead(KnownLayer layer, int span, Priority priority) throws IOException {
+        if (isHeld(layer, span)) {
+            return null;
+        }
+        List<Flight> flights =
+                scheduler.want(layer, span, span, priority, again -> layer.isHeld(again, store.evictions()));
+        return flights.isEmpty() ? null : flights.getFirst();
+    }
+
+    /**
+     * Fetches spans that are not here, in about this order, neighbours together; returns when all have come or one could
+     * not be had.
+     *
+     * @throws IOException if one could not be had
+     * @throws InterruptedException if the thread was interrupted; what is on its way comes nevertheless
+     */
+    public void bring(Iterator<Wanted> spans, Priority priority) throws IOException, InterruptedException {
+        Semaphore room = new Semaphore(PREPARED);
+        AtomicReference<@Nullable Throwable> failure = new AtomicReference<>();
+        while (spans.hasNext() && failure.get() == null) {
+            Wanted wanted = spans.next();
+            Flight flight = ahead(wanted.layer(), wanted.span(), priority);
+            if (flight != null) {
+                room.acquire();
+                var _ = flight.all.whenComplete((done, e) -> {
+                    if (e != null) {
+                        failure.compareAndSet(null, e);
                     }
-                    if (isHeld(layer, span)) {
-                        // It landed between the two looks; who has joined meanwhile looks again.
-                        flights.remove(key);
-                        fresh.open.complete(null);
-                        fresh.all.complete(null);
-                        break;
-                    }
-                    run.add(fresh);
-                    span++;
-                }
-                if (run.isEmpty()) {
-                    span++;
-                } else {
-                    fetch(layer, start, run);
-                }
-            } finally {
-                ahead.release();
+                    room.release();
+                });
             }
+        }
+        room.acquire(PREPARED);
+        Throwable cause = failure.get();
+        if (cause != null) {
+            throw new IOException(cause.getMessage(), cause);
         }
     }
 
-    /** Lets reads that wait go first, but not for ever: they may wait for the same link for long. */
-    private void giveWay() {
-        for (int i = 0; i < 20 && demanded.get() > 0; i++) {
-            try {
-                TimeUnit.MILLISECONDS.sleep(2);
-            } catch (InterruptedException e) {
-                Thread.currentThread().interrupt();
-                return;
-            }
-        }
+    /** Bytes of the layer's blob that cost no more than another request would. */
+    public long bytesWorthARequest(KnownLayer layer) {
+        return scheduler.bytesWorthARequest(layer.index().layer());
     }
 
-    private boolean isHeld(KnownLayer layer, int span) {
+    /** Whether all bytes of a span are here. */
+    public boolean isHeld(KnownLayer layer, int span) {
         long evictions = store.evictions();
         if (layer.isHeld(span, evictions)) {
             return true;
@@ -372,8 +347,9 @@ public final class SpanFetcher implements AutoCloseable {
         int[] next = {layer.firstSpan(row)};
         int last = layer.lastSpan(row);
         for (int attempt = 1; next[0] <= last; attempt++) {
+            repairs.increment();
             try {
-                stream(layer, next[0], last, (span, bytes, state) -> {
+                scheduler.reader().read(layer, next[0], last, false, new Repair(), (span, bytes, state) -> {
                     long from = Math.max(offset, index.spanStart(span));
                     long to = Math.min(end, index.spanEnd(span));
                     sink.write(bytes.asSlice(from - index.spanStart(span), to - from), from - offset);
@@ -387,115 +363,34 @@ public final class SpanFetcher implements AutoCloseable {
         }
     }
 
-    private void fetch(KnownLayer layer, int start, List<Flight> run) {
-        int done = 0;
-        IOException last = null;
-        try {
-            for (int attempt = 0; attempt < ATTEMPTS && done < run.size(); attempt++) {
-                int[] landed = {done};
-                try {
-                    stream(layer, start + done, start + run.size() - 1, (span, bytes, state) -> {
-                        land(layer, span, run.get(span - start), bytes, state);
-                        landed[0]++;
-                    });
-                } catch (RegistryException e) {
-                    last = e;
-                    if (e.reason() != RegistryException.Reason.MALFORMED) {
-                        // The client has tried as often as makes sense.
-                        attempt = ATTEMPTS;
-                    }
-                } catch (IOException e) {
-                    last = e;
-                }
-                done = landed[0];
-            }
-            if (done == run.size()) {
-                failing.set(false);
-            } else {
-                if (failing.compareAndSet(false, true)) {
-                    LOG.log(
-                            System.Logger.Level.WARNING,
-                            "cannot fetch bytes of layer {0}: {1}",
-                            layer.index().layer(),
-                            last == null ? "unknown reason" : last.getMessage());
-                }
-            }
-        } catch (RuntimeException | Error e) {
-            last = new IOException("fetching failed: " + e, e);
-            LOG.log(System.Logger.Level.ERROR, "fetching failed", e);
-        } finally {
-            IOException cause = last == null ? new IOException("the fetch was given up") : last;
-            for (int i = done; i < run.size(); i++) {
-                flights.remove(new SpanKey(layer.ordinal(), start + i));
-                run.get(i).fail(cause);
-            }
-        }
-    }
+    /** Rare, and its bytes are for one file only: no part of the queue. */
+    private final class Repair implements RangeReader.Progress {
+        @Override
+        public void waiting() {}
 
-    /** What is done with a span's verified bytes. */
-    @FunctionalInterface
-    private interface Landing {
-        void land(int span, MemorySegment bytes, CallState state) throws IOException;
-    }
-
-    /** One request for some spans, which land one after the other. */
-    private void stream(KnownLayer layer, int first, int last, Landing landing) throws IOException {
-        LayerIndex index = layer.index();
-        long position = index.spanBlobStart(first);
-        try (SpanBuffers.Lease lease = buffers.take();
-                InputStream in = source.open(index.layer(), position, index.spanBlobEnd(last))) {
-            int carried = -1;
-            for (int span = first; span <= last; span++) {
-                long from = index.spanBlobStart(span);
-                int size = (int) (index.spanBlobEnd(span) - from);
-                ByteBuffer compressed = lease.compressed(size);
-                if (from < position && carried >= 0) {
-                    compressed.put((byte) carried);
-                    position = from + 1;
-                }
-                ByteBuffer bytes = lease.uncompressed((int) (index.spanEnd(span) - index.spanStart(span)));
-                lease.inflater().begin(index, span, bytes);
-                // Inflated while it arrives: a reader waits for the slower of the two, not for both.
-                ByteBuffer arrived = compressed.duplicate().position(0);
-                while (compressed.hasRemaining()) {
-                    int n = lease.readInto(in, compressed);
-                    if (n < 0) {
-                        throw new EOFException("the registry ended a blob's range early");
-                    }
-                    fetchedBytes.add(n);
-                    position += n;
-                    lease.inflater().arrived(arrived.limit(compressed.position()));
-                }
-                carried = size > 0 ? compressed.get(size - 1) & 0xff : carried;
-                lease.inflater().finish(arrived.limit(size), bytes);
-                bytes.flip();
-                landing.land(span, MemorySegment.ofBuffer(bytes), lease.state());
-            }
-        } catch (LayerException e) {
-            source.distrust(index.layer());
-            throw new IOException("the registry sent wrong bytes: " + e.getMessage(), e);
+        @Override
+        public void arrived(int bytes) {
+            repairBytes.add(bytes);
         }
     }
 
     /** Puts what the span holds where it belongs: first into objects that somebody has open, then into all others. */
-    private void land(KnownLayer layer, int span, Flight flight, MemorySegment bytes, CallState state)
-            throws IOException {
+    private void land(Flight flight, MemorySegment bytes, CallState state) throws IOException {
+        KnownLayer layer = flight.layer;
         long evictions = store.evictions();
-        boolean kept = distribute(layer, span, bytes, state, true);
+        boolean kept = distribute(layer, flight.span, bytes, state, true);
         if (!kept) {
             flight.bytes = bytes.toArray(java.lang.foreign.ValueLayout.JAVA_BYTE);
         }
         flight.open.complete(null);
         if (kept) {
-            kept = distribute(layer, span, bytes, state, false);
+            kept = distribute(layer, flight.span, bytes, state, false);
             if (kept) {
-                layer.markHeld(span, evictions);
+                layer.markHeld(flight.span, evictions);
             } else {
                 flight.bytes = bytes.toArray(java.lang.foreign.ValueLayout.JAVA_BYTE);
             }
         }
-        flights.remove(new SpanKey(layer.ordinal(), span));
-        flight.all.complete(null);
     }
 
     private boolean distribute(KnownLayer layer, int span, MemorySegment bytes, CallState state, boolean onlyOpen)
@@ -541,9 +436,9 @@ public final class SpanFetcher implements AutoCloseable {
         }
     }
 
+    /** Ends all requests; reads that wait fail. */
     @Override
     public void close() {
-        threads.shutdownNow();
-        buffers.close();
+        scheduler.close();
     }
 }

@@ -449,16 +449,13 @@ public final class RemoteTier implements AutoCloseable {
                 }
                 return;
             }
-            boolean partial = !file.object().complete();
             file.release();
             if (n != length) {
                 error(n < 0 ? (int) -n : Errno.EIO);
                 return;
             }
             finish(reply, request.get(LONG, IN_UNIQUE), 0, 0, length);
-            if (partial) {
-                fetcher.touched(layer, row(node), offset);
-            }
+            fetcher.touched(layer, row(node), offset, length);
         }
 
         private void readLater(OpenObjects.Held file, long unique, int pid, long offset, long length, long deadline) {

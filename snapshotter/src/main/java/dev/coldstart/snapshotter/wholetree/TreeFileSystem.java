@@ -315,8 +315,8 @@ final class TreeFileSystem {
                 fetcher.read(layer, open.row(), open.object(), state, into, length, offset, fetcher.deadline());
                 return (int) length;
             }
-            if (n == length && !open.object().complete()) {
-                fetcher.touched(layer, open.row(), offset);
+            if (n == length) {
+                fetcher.touched(layer, open.row(), offset, length);
             }
             return n == length || n < 0 ? (int) n : -Errno.EIO;
         }
