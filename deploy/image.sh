@@ -47,10 +47,12 @@ flags_of() {
     case $1 in
     coldstart | coldstart-shim) echo "$flags $short" ;;
     coldstart-planner) echo "$flags -Djava.library.path=$glpk_native" ;;
-    # jnr-fuse's libraries use Unsafe, and the JVM would warn of it. Much of the heap is needed only while a layer is read for
-    # the first time: what is freed goes back to the system.
+    # jnr-fuse's libraries use Unsafe, and the JVM would warn of it. Much memory is needed only while a layer is read for the
+    # first time, or bytes are fetched: what is freed goes back to the system. The heap never shrinks below the size it
+    # begins with, which would be a share of the machine's memory; the C library gives nothing back unless it is told to.
     coldstart-snapshotter)
-        echo "$flags --sun-misc-unsafe-memory-access=allow -Xmn32m -XX:MinHeapFreeRatio=20 -XX:MaxHeapFreeRatio=40"
+        echo "$flags --sun-misc-unsafe-memory-access=allow -Xms24m -Xmn16m" \
+            "-XX:MinHeapFreeRatio=20 -XX:MaxHeapFreeRatio=40 -XX:TrimNativeHeapInterval=5000"
         ;;
     esac
 }

@@ -3,6 +3,7 @@ package dev.coldstart.snapshotter;
 import dev.coldstart.linux.ServiceManager;
 import dev.coldstart.snapshotter.content.Containerd;
 import dev.coldstart.snapshotter.content.LayerResolver;
+import dev.coldstart.snapshotter.fetch.IdleMemory;
 import dev.coldstart.snapshotter.fetch.KnownLayers;
 import dev.coldstart.snapshotter.fetch.LayerObjects;
 import dev.coldstart.snapshotter.fetch.LayerOrdinals;
@@ -128,6 +129,7 @@ public final class Snapshotter implements AutoCloseable {
         KnownLayers known =
                 new KnownLayers(own(LayerOrdinals.open(root.resolve("meta").resolve("layers"))));
         SpanFetcher fetcher = own(new SpanFetcher(source, objects, configuration.ioTimeout()));
+        own(IdleMemory.watch(known, fetcher));
         LayerMounts trees = whole == null
                 ? new TreeMounts(state.resolve("t"), root.resolve("trees"))
                 : new WholeTreeMounts(state.resolve("t"), root.resolve("trees"), known, objects, fetcher);

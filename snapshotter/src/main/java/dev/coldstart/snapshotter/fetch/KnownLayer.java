@@ -1,6 +1,8 @@
 package dev.coldstart.snapshotter.fetch;
 
+import dev.coldstart.snapshotter.layer.Digest;
 import dev.coldstart.snapshotter.layer.LayerIndex;
+import dev.coldstart.snapshotter.layer.ObjectName;
 import dev.coldstart.snapshotter.object.ObjectStore;
 import java.util.BitSet;
 import org.jspecify.annotations.Nullable;
@@ -10,6 +12,12 @@ public final class KnownLayer {
     private final int ordinal;
     private final LayerIndex index;
     private final long cut;
+    private final ObjectFilter filter;
+    /** Whether somebody has used the index since the last {@link #rest}. */
+    private volatile boolean used;
+    /** Whether pages of the index may be in this process's memory. */
+    private boolean awake;
+
     /** Spans of which every object is known to be here; guarded by itself. */
     private final BitSet held;
 
@@ -24,6 +32,9 @@ public final class KnownLayer {
         this.cut = ObjectStore.cut(index.layer());
         this.held = new BitSet(index.spanCount());
         this.readAheads = new ReadAheads(index.spanCount());
+        this.filter = new ObjectFilter(index);
+        // All names were looked at.
+        index.forget();
     }
 
     /** From 1 up; see {@link LayerOrdinals}. */
@@ -31,8 +42,37 @@ public final class KnownLayer {
         return ordinal;
     }
 
+    /** Its index, to be used now: asked for again and again it stays in memory. */
     public LayerIndex index() {
+        // Nearly always true already, and then not written: many threads read it.
+        if (!used) {
+            used = true;
+        }
         return index;
+    }
+
+    /** Whether the layer has the object; looks at its index only if it is likely to. */
+    boolean has(ObjectName name) {
+        if (!filter.mayHave(name)) {
+            return false;
+        }
+        return index().find(name) >= 0;
+    }
+
+    /** Its digest. */
+    Digest digest() {
+        return index.layer();
+    }
+
+    /** Lets go of the memory of an index that nobody has used since the last call, by one thread at a time. */
+    void rest() {
+        if (used) {
+            used = false;
+            awake = true;
+        } else if (awake) {
+            awake = false;
+            index.forget();
+        }
     }
 
     /** How this layer cuts its objects into pieces: one piece for each span that has some of the object's bytes. */

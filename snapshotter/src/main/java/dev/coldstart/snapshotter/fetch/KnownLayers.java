@@ -27,7 +27,7 @@ public final class KnownLayers {
     /** The layer of a digest, if it is known. */
     public @Nullable KnownLayer find(Digest layer) {
         for (KnownLayer known : layers) {
-            if (known.index().layer().equals(layer)) {
+            if (known.digest().equals(layer)) {
                 return known;
             }
         }
@@ -72,15 +72,22 @@ public final class KnownLayers {
     /** A known layer that has the object; null if none has. */
     public @Nullable KnownLayer having(ObjectName name) {
         KnownLayer recent = last;
-        if (recent != null && recent.index().find(name) >= 0) {
+        if (recent != null && recent.has(name)) {
             return recent;
         }
         for (KnownLayer layer : layers) {
-            if (layer.index().find(name) >= 0) {
+            if (layer.has(name)) {
                 last = layer;
                 return layer;
             }
         }
         return null;
+    }
+
+    /** Lets go of the memory of indexes that nobody has used since the last call. */
+    void rest() {
+        for (KnownLayer layer : layers) {
+            layer.rest();
+        }
     }
 }

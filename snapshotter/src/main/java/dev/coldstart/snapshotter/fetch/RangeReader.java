@@ -90,6 +90,11 @@ final class RangeReader implements AutoCloseable {
         }
     }
 
+    /** Lets go of buffers if nothing was read since the last call. */
+    void rest() {
+        buffers.rest();
+    }
+
     @Override
     public void close() {
         buffers.close();

@@ -7,6 +7,8 @@ import java.io.InputStream;
 import java.lang.foreign.Arena;
 import java.nio.ByteBuffer;
 import java.util.concurrent.ConcurrentLinkedQueue;
+import java.util.concurrent.atomic.AtomicBoolean;
+import org.jspecify.annotations.Nullable;
 
 /** Buffers and inflaters for requests in flight, kept for the next ones. */
 final class SpanBuffers implements AutoCloseable {
@@ -17,6 +19,7 @@ final class SpanBuffers implements AutoCloseable {
     private static final int KEPT_BYTES = 4 << 20;
 
     private final ConcurrentLinkedQueue<Lease> idle = new ConcurrentLinkedQueue<>();
+    private final AtomicBoolean used = new AtomicBoolean();
     private final int most;
     private volatile boolean closed;
 
@@ -26,15 +29,59 @@ final class SpanBuffers implements AutoCloseable {
     }
 
     Lease take() {
+        used.setPlain(true);
         Lease lease = idle.poll();
         return lease == null ? new Lease() : lease;
+    }
+
+    /** Lets go of what is kept if nothing was taken since the last call. */
+    void rest() {
+        if (!used.getAndSet(false)) {
+            drop();
+        }
     }
 
     @Override
     public void close() {
         closed = true;
+        drop();
+    }
+
+    private void drop() {
         for (Lease lease = idle.poll(); lease != null; lease = idle.poll()) {
             lease.destroy();
+        }
+    }
+
+    /** Native memory that is given back at once: direct buffers would wait for a collection that has no other cause. */
+    private static final class Room {
+        private @Nullable Arena arena;
+        private ByteBuffer buffer = ByteBuffer.allocate(0);
+
+        /** Empty, with exactly this much room. */
+        ByteBuffer of(int size) {
+            if (buffer.capacity() < size) {
+                free();
+                Arena fresh = Arena.ofShared();
+                arena = fresh;
+                buffer = fresh.allocate(((long) size + GRAIN - 1) / GRAIN * GRAIN)
+                        .asByteBuffer();
+            }
+            return buffer.clear().limit(size);
+        }
+
+        void freeIfLarge() {
+            if (buffer.capacity() > KEPT_BYTES) {
+                free();
+            }
+        }
+
+        void free() {
+            if (arena != null) {
+                buffer = ByteBuffer.allocate(0);
+                arena.close();
+                arena = null;
+            }
         }
     }
 
@@ -44,8 +91,8 @@ final class SpanBuffers implements AutoCloseable {
         private final CallState state = new CallState(arena);
         private final SpanInflater inflater = new SpanInflater();
         private final byte[] chunk = new byte[READ_BYTES];
-        private ByteBuffer compressed = ByteBuffer.allocateDirect(0);
-        private ByteBuffer uncompressed = ByteBuffer.allocateDirect(0);
+        private final Room compressed = new Room();
+        private final Room uncompressed = new Room();
 
         CallState state() {
             return state;
@@ -57,22 +104,11 @@ final class SpanBuffers implements AutoCloseable {
 
         /** Empty, with exactly this much room. */
         ByteBuffer compressed(int size) {
-            if (compressed.capacity() < size) {
-                compressed = allocate(size);
-            }
-            return compressed.clear().limit(size);
+            return compressed.of(size);
         }
 
         ByteBuffer uncompressed(int size) {
-            if (uncompressed.capacity() < size) {
-                uncompressed = allocate(size);
-            }
-            return uncompressed.clear().limit(size);
-        }
-
-        /** From the arena, so that it goes when the lease goes, not when the heap is full. */
-        private ByteBuffer allocate(int size) {
-            return arena.allocate(((long) size + GRAIN - 1) / GRAIN * GRAIN).asByteBuffer();
+            return uncompressed.of(size);
         }
 
         int readInto(InputStream in, ByteBuffer into) throws IOException {
@@ -85,10 +121,9 @@ final class SpanBuffers implements AutoCloseable {
 
         @Override
         public void close() {
-            if (!closed
-                    && idle.size() < most
-                    && compressed.capacity() <= KEPT_BYTES
-                    && uncompressed.capacity() <= KEPT_BYTES) {
+            compressed.freeIfLarge();
+            uncompressed.freeIfLarge();
+            if (!closed && idle.size() < most) {
                 idle.add(this);
             } else {
                 destroy();
@@ -97,6 +132,8 @@ final class SpanBuffers implements AutoCloseable {
 
         private void destroy() {
             inflater.close();
+            compressed.free();
+            uncompressed.free();
             arena.close();
         }
     }

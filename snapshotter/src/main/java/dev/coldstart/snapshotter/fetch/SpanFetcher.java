@@ -436,6 +436,11 @@ public final class SpanFetcher implements AutoCloseable {
         }
     }
 
+    /** Lets go of buffers if nothing was fetched since the last call. */
+    void rest() {
+        scheduler.reader().rest();
+    }
+
     /** Ends all requests; reads that wait fail. */
     @Override
     public void close() {

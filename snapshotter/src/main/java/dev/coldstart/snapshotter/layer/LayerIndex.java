@@ -68,6 +68,9 @@ public final class LayerIndex implements AutoCloseable {
     /** A span has fewer bytes than this, uncompressed; what does not fit cannot be indexed. */
     static final int MAX_SPAN = 64 << 20;
 
+    /** Rows in about a page. */
+    private static final int NEIGHBOURS = 64;
+
     /** The tables, which come last, and windows as far as that goes. */
     private static final long EXPECTED_BYTES = 32 << 20;
 
@@ -154,6 +157,11 @@ public final class LayerIndex implements AutoCloseable {
         file.expect(EXPECTED_BYTES);
     }
 
+    /** Lets go of the memory that reading it took; what is read again comes from the page cache. */
+    public void forget() {
+        file.forget();
+    }
+
     /** Digest of the blob. */
     public Digest layer() {
         return layer;
@@ -199,8 +207,19 @@ public final class LayerIndex implements AutoCloseable {
 
     /** The row of an object, or -1 if this layer does not have it. */
     public int find(ObjectName name) {
-        int low = 0;
-        int high = objects - 1;
+        // Names are spread evenly, so one is near its place in proportion: a search from there on meets one page of the
+        // table
+        // or two, a search by halves as many as it has steps. Whatever the names are, the steps are twice as many at
+        // most.
+        int near = (int) (((name.a() >>> 32) * objects) >>> 32);
+        int low = near;
+        for (int step = NEIGHBOURS; low > 0 && compare(low, name) > 0; step *= 2) {
+            low = Math.max(0, low - step);
+        }
+        int high = Math.min(near, objects - 1);
+        for (int step = NEIGHBOURS; high < objects - 1 && compare(high, name) < 0; step *= 2) {
+            high = (int) Math.min(objects - 1L, (long) high + step);
+        }
         while (low <= high) {
             int middle = (low + high) >>> 1;
             int comparison = compare(middle, name);
