@@ -25,6 +25,8 @@ final class IndexFile implements AutoCloseable {
     private final Deflater deflater = new Deflater(WINDOW_LEVEL, true);
     private final byte[] compressed = new byte[LayerIndexer.WINDOW + 1024];
     private ByteBuffer spans = ByteBuffer.allocate(256 * LayerIndex.SPAN_ROW).order(ByteOrder.LITTLE_ENDIAN);
+    private ByteBuffer chunks = ByteBuffer.allocate(0).order(ByteOrder.LITTLE_ENDIAN);
+    private final CRC32C windows = new CRC32C();
     private long end = LayerIndex.HEADER;
     private long impliedAt = LayerIndex.HEADER;
     private byte[] implied = new byte[0];
@@ -41,6 +43,14 @@ final class IndexFile implements AutoCloseable {
         return spans.position() / LayerIndex.SPAN_ROW;
     }
 
+    boolean hasObject(ObjectName name) {
+        return objects.containsKey(name);
+    }
+
+    int chunkCount() {
+        return chunks.position() / LayerIndex.CHUNK_ROW;
+    }
+
     /** Notes where an object's bytes are; the first place is kept if there are several. */
     void addObject(ObjectName name, long offset, long size) {
         objects.putIfAbsent(name, new Extent(name, offset, size));
@@ -55,18 +65,37 @@ final class IndexFile implements AutoCloseable {
             deflater.setInput(window);
             deflater.finish();
             length = deflater.deflate(compressed);
+            windows.update(compressed, 0, length);
             write(ByteBuffer.wrap(compressed, 0, length), end);
         }
-        if (!spans.hasRemaining()) {
-            spans = ByteBuffer.allocate(2 * spans.capacity())
-                    .order(ByteOrder.LITTLE_ENDIAN)
-                    .put(spans.flip());
-        }
+        spans = withRoom(spans, LayerIndex.SPAN_ROW);
         spans.putLong(checkpoint.out()).putLong(checkpoint.in());
         spans.put(sha256);
         spans.putLong(end).putInt(length).putShort((short) window.length);
         spans.put((byte) checkpoint.bits()).put((byte) 0);
         end += length;
+    }
+
+    /** Notes the next span, of chunks that come after it. */
+    void addSpan(long out, long in) {
+        spans = withRoom(spans, LayerIndex.SPAN_ROW);
+        spans.putLong(out).putLong(in).put(new byte[32]);
+        spans.putLong(chunkCount()).putLong(0);
+    }
+
+    /** Notes the next chunk; {@link LayerIndex} says what is what. */
+    void addChunk(long out, long in, int bytes, int inner, byte[] sha256, boolean zeros) {
+        chunks = withRoom(chunks, LayerIndex.CHUNK_ROW);
+        chunks.putLong(out).putLong(in).putInt(bytes).putInt(inner).put(sha256);
+        chunks.putLong(zeros ? 1 : 0);
+    }
+
+    private static ByteBuffer withRoom(ByteBuffer rows, int row) {
+        return rows.remaining() >= row
+                ? rows
+                : ByteBuffer.allocate(Math.max(256 * row, 2 * rows.capacity()))
+                        .order(ByteOrder.LITTLE_ENDIAN)
+                        .put(rows.flip());
     }
 
     /** Notes the layer's implied directories; after the last span. */
@@ -81,6 +110,17 @@ final class IndexFile implements AutoCloseable {
 
     /** Writes the tables and the header. */
     void finish(boolean gzip, Digest layer, Digest diffId, long blobSize, long uncompressedSize) throws IOException {
+        finish(gzip ? LayerIndex.FORMAT_GZIP : LayerIndex.FORMAT_PLAIN, layer, diffId, blobSize, uncompressedSize);
+    }
+
+    /** Writes the tables and the header. */
+    void finish(int format, Digest layer, Digest diffId, long blobSize, long uncompressedSize) throws IOException {
+        int chunkCount = chunkCount();
+        chunks.flip();
+        int chunksChecksum = LayerIndex.checksum(chunks, 0, chunks.limit());
+        long chunksAt = end;
+        write(chunks, end);
+        end += chunks.limit();
         long size = end + (long) objects.size() * (LayerIndex.OBJECT_ROW + 4) + spans.position();
         if (size > Integer.MAX_VALUE) {
             throw new LayerException("the layer's index would have " + size + " bytes, more than 2 GiB");
@@ -107,13 +147,18 @@ final class IndexFile implements AutoCloseable {
         tables.flip();
         ByteBuffer header = ByteBuffer.allocate(LayerIndex.HEADER).order(ByteOrder.LITTLE_ENDIAN);
         header.putLong(LayerIndex.MAGIC).putInt(LayerIndex.VERSION);
-        header.putInt(gzip ? LayerIndex.FORMAT_GZIP : LayerIndex.FORMAT_PLAIN);
+        header.putInt(format);
         header.put(layer.bytes()).put(diffId.bytes());
         header.putLong(blobSize).putLong(uncompressedSize);
         header.putInt(rows.size()).putInt(spanCount).putLong(end);
         header.putInt(LayerIndex.checksum(tables, 0, tables.limit()));
         header.putLong(impliedAt).putInt(implied.length);
         header.putInt(LayerIndex.checksum(ByteBuffer.wrap(implied), 0, implied.length));
+        if (format == LayerIndex.FORMAT_GZIP_CHUNKS || format == LayerIndex.FORMAT_ZSTD_CHUNKS) {
+            header.putLong(160, chunksAt).putInt(168, chunkCount).putInt(172, chunksChecksum);
+        } else if (format == LayerIndex.FORMAT_GZIP_PROVEN) {
+            header.putInt(172, (int) windows.getValue());
+        }
         CRC32C crc = new CRC32C();
         crc.update(header.array(), 0, LayerIndex.HEADER - 4);
         header.putInt(LayerIndex.HEADER - 4, (int) crc.getValue());

@@ -17,6 +17,10 @@ import java.util.zip.CRC32C;
  * from a range of the blob's bytes and a checkpoint: the bit at which it starts and the up to 32 KiB before it that the
  * deflate data may refer to.
  *
+ * <p>Of a blob that was made to be read in parts (eStargz, zstd:chunked) the index has the files' bytes only, in chunks
+ * that are compressed and proven one by one: "the uncompressed tar" then stands for the bytes of the chunks one after the
+ * other, in the order of the blob. A span is a run of chunks.
+ *
  * <h2>The file</h2>
  *
  * All numbers are little-endian; unused bytes are zero. Windows come first, because they are known first; the tables
@@ -26,7 +30,8 @@ import java.util.zip.CRC32C;
  * header, 192 bytes
  *   0   8  "CSLAYER\n"
  *   8   4  version, 1
- *  12   4  format of the blob: 0 plain tar, 1 gzip
+ *  12   4  format of the blob: 0 plain tar, 1 gzip, 3 chunks in gzip members, 4 chunks in zstd frames, 5 gzip whose spans
+ *          are proven before they are inflated
  *  16  32  SHA-256 of the blob
  *  48  32  SHA-256 of the uncompressed tar (diffID)
  *  80   8  bytes of the blob
@@ -38,22 +43,34 @@ import java.util.zip.CRC32C;
  * 116   8  offset in this file of the implied directories, not behind the object table
  * 124   4  bytes of them
  * 128   4  CRC-32C of them
+ * 160   8  formats 3 and 4: offset in this file of the chunks, not behind the object table
+ * 168   4  c, number of them
+ * 172   4  CRC-32C of them; in format 5 of the windows
  * 188   4  CRC-32C of the header's first 188 bytes
  * windows
  * implied directories: paths without a leading slash, each followed by a zero
+ * chunks, c rows of 64 bytes, ascending
+ *   0   8  offset of the first byte in the uncompressed tar; a chunk ends where the next one starts
+ *   8   8  offset in the blob of the gzip member or zstd frame in which it lies; several may lie in one
+ *  16   4  bytes of the blob in which the chunk's part of the member or frame surely ends
+ *  20   4  uncompressed bytes of the member or frame before the chunk
+ *  24  32  SHA-256 of the chunk's bytes
+ *  56   1  0 bytes of the blob, 1 zeros, which are not in the blob: 8 to 55 are zero
  * objects, n rows of 48 bytes, ascending by name
- *   0  32  name: SHA-256 of the object's bytes
+ *   0  32  name: SHA-256 of the object's bytes; in format 5 a derived one, see {@link ObjectName#derived}
  *  32   8  offset in the uncompressed tar
  *  40   8  bytes, more than 0
  * order, n times 4 bytes: rows of the object table, ascending by offset
  * spans, s rows of 64 bytes, ascending
  *   0   8  offset of the first byte in the uncompressed tar; a span ends where the next one starts
  *   8   8  offset in the blob, counting a byte that belongs to two spans to the earlier one
- *  16  32  SHA-256 of the span's uncompressed bytes
+ *  16  32  SHA-256 of the span's uncompressed bytes; in format 5 of all of the blob's bytes that are needed to inflate it
  *  48   8  offset in this file of the window, itself deflate-compressed (RFC 1951)
  *  56   4  bytes of the window in this file
  *  60   2  bytes of the window once inflated, 0 (no window) to 32768
  *  62   1  how many upper bits of the blob's byte before the offset start the span, 0 to 7
+ *          in formats 3 and 4, instead of 16 to 62:
+ *  48   8  number of its first chunk
  * </pre>
  */
 public final class LayerIndex implements AutoCloseable {
@@ -61,15 +78,22 @@ public final class LayerIndex implements AutoCloseable {
     static final int VERSION = 1;
     static final int FORMAT_PLAIN = 0;
     static final int FORMAT_GZIP = 1;
+    static final int FORMAT_GZIP_CHUNKS = 3;
+    static final int FORMAT_ZSTD_CHUNKS = 4;
+    static final int FORMAT_GZIP_PROVEN = 5;
     static final int HEADER = 192;
     static final int OBJECT_ROW = 48;
     static final int SPAN_ROW = 64;
+    static final int CHUNK_ROW = 64;
 
     /** A span has fewer bytes than this, uncompressed; what does not fit cannot be indexed. */
     static final int MAX_SPAN = 64 << 20;
 
     /** Rows in about a page. */
     private static final int NEIGHBOURS = 64;
+
+    /** A span of chunks takes less than this of the blob: what lies between chunks is fetched too. */
+    static final int MAX_CHUNKED_RANGE = 2 * MAX_SPAN;
 
     /** The tables, which come last, and windows as far as that goes. */
     private static final long EXPECTED_BYTES = 32 << 20;
@@ -78,6 +102,7 @@ public final class LayerIndex implements AutoCloseable {
     private final ByteBuffer bytes;
     private final Digest layer;
     private final Digest diffId;
+    private final int format;
     private final boolean gzip;
     private final long blobSize;
     private final long uncompressedSize;
@@ -86,6 +111,10 @@ public final class LayerIndex implements AutoCloseable {
     private final int objectTable;
     private final int order;
     private final int spanTable;
+    private final int chunks;
+    private final int chunkTable;
+    /** Offset in the blob behind the last chunk. */
+    private final long chunksEnd;
 
     private LayerIndex(MappedFile file, Path path) throws LayerException {
         this.file = file;
@@ -94,9 +123,16 @@ public final class LayerIndex implements AutoCloseable {
         require(size >= HEADER && bytes.getLong(0) == MAGIC, path, "it does not start as one");
         require(bytes.getInt(8) == VERSION, path, "its version is " + bytes.getInt(8) + ", not " + VERSION);
         require(checksum(bytes, 0, HEADER - 4) == bytes.getInt(HEADER - 4), path, "its header's checksum is wrong");
-        int format = bytes.getInt(12);
-        require(format == FORMAT_PLAIN || format == FORMAT_GZIP, path, "blob format " + format + " is not known");
-        gzip = format == FORMAT_GZIP;
+        format = bytes.getInt(12);
+        require(
+                format == FORMAT_PLAIN
+                        || format == FORMAT_GZIP
+                        || format == FORMAT_GZIP_CHUNKS
+                        || format == FORMAT_ZSTD_CHUNKS
+                        || format == FORMAT_GZIP_PROVEN,
+                path,
+                "blob format " + format + " is not known");
+        gzip = format == FORMAT_GZIP || format == FORMAT_GZIP_PROVEN;
         layer = Digest.of(copy(16, 32));
         diffId = Digest.of(copy(48, 32));
         blobSize = bytes.getLong(80);
@@ -119,8 +155,29 @@ public final class LayerIndex implements AutoCloseable {
                 checksum(bytes, objectTable, (int) (size - tablesAt)) == bytes.getInt(112),
                 path,
                 "its tables' checksum is wrong");
+        if (chunked()) {
+            chunks = bytes.getInt(168);
+            long chunksAt = bytes.getLong(160);
+            require(
+                    chunks >= 0 && chunksAt >= HEADER && chunksAt <= tablesAt - (long) chunks * CHUNK_ROW,
+                    path,
+                    "its chunks do not lie in the file");
+            chunkTable = (int) chunksAt;
+            require(
+                    checksum(bytes, chunkTable, chunks * CHUNK_ROW) == bytes.getInt(172),
+                    path,
+                    "the checksum of its chunks is wrong");
+            chunksEnd = checkChunks(path);
+        } else {
+            chunks = 0;
+            chunkTable = HEADER;
+            chunksEnd = 0;
+        }
         checkObjects(path);
         checkSpans(path);
+        if (chunked()) {
+            checkChunkedSpans(path);
+        }
         long impliedAt = bytes.getLong(116);
         int impliedBytes = bytes.getInt(124);
         require(
@@ -298,7 +355,7 @@ public final class LayerIndex implements AutoCloseable {
 
     /** Offset in the blob behind the last byte needed to inflate the span. */
     public long spanBlobEnd(int span) {
-        return span + 1 == spans ? blobSize : bytes.getLong(span(span + 1) + 8);
+        return span + 1 == spans ? (chunked() ? chunksEnd : blobSize) : bytes.getLong(span(span + 1) + 8);
     }
 
     /**
@@ -332,6 +389,71 @@ public final class LayerIndex implements AutoCloseable {
         return gzip;
     }
 
+    /** Whether the spans consist of chunks that are compressed and proven one by one. */
+    boolean chunked() {
+        return format == FORMAT_GZIP_CHUNKS || format == FORMAT_ZSTD_CHUNKS;
+    }
+
+    /** Whether the chunks are in zstd frames, not in gzip members. */
+    boolean zstdChunks() {
+        return format == FORMAT_ZSTD_CHUNKS;
+    }
+
+    /** Whether a span's digest is that of the blob's bytes, not of what they inflate to. */
+    boolean provenBeforeInflating() {
+        return format == FORMAT_GZIP_PROVEN;
+    }
+
+    /** The span's first chunk; of the number of spans: the number of chunks. */
+    int firstChunk(int span) {
+        return span == spans ? chunks : (int) bytes.getLong(span(span) + 48);
+    }
+
+    /** Offset of the chunk's first byte among the bytes of all chunks. */
+    long chunkStart(int chunk) {
+        return bytes.getLong(chunk(chunk));
+    }
+
+    /** Offset behind the chunk's last byte. */
+    long chunkEnd(int chunk) {
+        return chunk + 1 == chunks ? uncompressedSize : chunkStart(chunk + 1);
+    }
+
+    /** Offset in the blob of the member or frame with the chunk. */
+    long chunkBlobStart(int chunk) {
+        return bytes.getLong(chunk(chunk) + 8);
+    }
+
+    /** Bytes of the blob in which the chunk's part of the member or frame ends. */
+    int chunkBlobBytes(int chunk) {
+        return bytes.getInt(chunk(chunk) + 16);
+    }
+
+    /** Uncompressed bytes of the member or frame before the chunk. */
+    int chunkInnerOffset(int chunk) {
+        return bytes.getInt(chunk(chunk) + 20);
+    }
+
+    /** Whether the chunk is zeros that are not in the blob. */
+    boolean isZeros(int chunk) {
+        return bytes.get(chunk(chunk) + 56) == 1;
+    }
+
+    /** Whether this is the SHA-256 of the chunk's bytes. */
+    boolean isChunkDigest(int chunk, byte[] sha256) {
+        return isAt(chunk(chunk) + 24, sha256);
+    }
+
+    /** Whether the object's name is the chunk's SHA-256. */
+    boolean isNamedAsChunk(int row, int chunk) {
+        return bytes.slice(object(row), 32).equals(bytes.slice(chunk(chunk) + 24, 32));
+    }
+
+    /** Whether this is the object's name. */
+    boolean isObjectName(int row, byte[] sha256) {
+        return isAt(object(row), sha256);
+    }
+
     /** The bits that start a span in the byte before {@link #spanBlobEnd} of the one before it, 0 to 7. */
     int spanBits(int span) {
         return bytes.get(span(span) + 62);
@@ -350,7 +472,10 @@ public final class LayerIndex implements AutoCloseable {
 
     /** Whether this is the SHA-256 of the span's bytes. */
     boolean isSpanDigest(int span, byte[] sha256) {
-        int at = span(span) + 16;
+        return isAt(span(span) + 16, sha256);
+    }
+
+    private boolean isAt(int at, byte[] sha256) {
         for (int i = 0; i < 32; i++) {
             if (bytes.get(at + i) != sha256[i]) {
                 return false;
@@ -373,6 +498,11 @@ public final class LayerIndex implements AutoCloseable {
         for (int i = 0; i < objects; i++) {
             int row = byOffset(i);
             require(row >= 0 && row < objects, path, "its order names an object that does not exist");
+            // A derived name is not compared with what is kept under it, so no other index may use one.
+            require(
+                    objectName(row).isDerived() == (format == FORMAT_GZIP_PROVEN),
+                    path,
+                    "object " + row + " has a name of the wrong kind");
             long offset = objectOffset(row);
             long size = objectSize(row);
             // Ascending without overlap, so no row can occur twice.
@@ -386,7 +516,7 @@ public final class LayerIndex implements AutoCloseable {
 
     private void checkSpans(Path path) throws LayerException {
         require((spans == 0) == (uncompressedSize == 0), path, "its spans do not cover the tar");
-        require(gzip || blobSize == uncompressedSize, path, "its plain tar has two sizes");
+        require(format != FORMAT_PLAIN || blobSize == uncompressedSize, path, "its plain tar has two sizes");
         long blobOffset = 0;
         for (int i = 0; i < spans; i++) {
             int at = span(i);
@@ -417,14 +547,95 @@ public final class LayerIndex implements AutoCloseable {
                                 && windowSize(i) <= LayerIndexer.WINDOW,
                         path,
                         "the window of span " + i + " does not lie in the file");
-            } else {
+            } else if (format == FORMAT_PLAIN) {
                 require(in == start && bits == 0, path, "span " + i + " does not lie in the blob");
+            } else {
+                require(bits == 0, path, "span " + i + " starts within a byte");
             }
         }
+        if (format == FORMAT_GZIP_PROVEN) {
+            // There is no digest of what comes out that would vouch for them.
+            long windows = bytes.getLong(116);
+            require(
+                    windows >= HEADER
+                            && windows <= objectTable
+                            && checksum(bytes, HEADER, (int) windows - HEADER) == bytes.getInt(172),
+                    path,
+                    "the checksum of its windows is wrong");
+        }
+    }
+
+    /** Returns the offset in the blob behind the last of them. */
+    private long checkChunks(Path path) throws LayerException {
+        require((chunks == 0) == (uncompressedSize == 0), path, "its chunks do not cover its bytes");
+        long member = 0;
+        long memberEnd = 0;
+        long innerEnd = 0;
+        for (int chunk = 0; chunk < chunks; chunk++) {
+            long start = chunkStart(chunk);
+            long length = chunkEnd(chunk) - start;
+            int kind = bytes.get(chunk(chunk) + 56);
+            require(
+                    (chunk > 0 || start == 0)
+                            && start >= 0
+                            && length > 0
+                            && length < MAX_SPAN
+                            && kind >= 0
+                            && kind <= 1,
+                    path,
+                    "chunk " + chunk + " has an impossible length or kind");
+            long from = chunkBlobStart(chunk);
+            int size = chunkBlobBytes(chunk);
+            long inner = chunkInnerOffset(chunk);
+            if (kind == 1) {
+                require(from == 0 && size == 0 && inner == 0, path, "chunk " + chunk + " is zeros and in the blob");
+                continue;
+            }
+            boolean next = from >= memberEnd && inner >= 0;
+            boolean same = from == member && from + size == memberEnd && inner >= innerEnd;
+            require(
+                    (next || same) && size > 0 && size <= blobSize - from && inner + length < MAX_SPAN,
+                    path,
+                    "chunk " + chunk + " does not lie in the blob");
+            member = from;
+            memberEnd = from + size;
+            innerEnd = inner + length;
+        }
+        return memberEnd;
+    }
+
+    private void checkChunkedSpans(Path path) throws LayerException {
+        int chunk = 0;
+        for (int span = 0; span < spans; span++) {
+            long first = bytes.getLong(span(span) + 48);
+            require(
+                    first == chunk && chunk < chunks && chunkStart(chunk) == spanStart(span),
+                    path,
+                    "span " + span + " does not start with its chunk");
+            long from = spanBlobStart(span);
+            long to = spanBlobEnd(span);
+            require(
+                    from <= to && to <= blobSize && to - from < MAX_CHUNKED_RANGE,
+                    path,
+                    "span " + span + " takes too much of the blob");
+            for (long end = spanEnd(span); chunk < chunks && chunkStart(chunk) < end; chunk++) {
+                require(
+                        isZeros(chunk)
+                                || (chunkBlobStart(chunk) >= from
+                                        && chunkBlobStart(chunk) + chunkBlobBytes(chunk) <= to),
+                        path,
+                        "chunk " + chunk + " does not lie in its span");
+            }
+        }
+        require(chunk == chunks, path, "its spans do not have all chunks");
     }
 
     private int object(int row) {
         return objectTable + OBJECT_ROW * checkIndex(row, objects);
+    }
+
+    private int chunk(int chunk) {
+        return chunkTable + CHUNK_ROW * checkIndex(chunk, chunks);
     }
 
     private int span(int span) {

@@ -1,22 +1,17 @@
 package dev.coldstart.snapshotter.layer;
 
-import dev.coldstart.snapshotter.tree.Attributes;
 import dev.coldstart.snapshotter.tree.Content;
 import dev.coldstart.snapshotter.tree.SparseWriter;
 import dev.coldstart.snapshotter.tree.Tree;
 import dev.coldstart.snapshotter.tree.TreeException;
 import dev.coldstart.snapshotter.tree.TreeSpool;
 import dev.coldstart.snapshotter.tree.TreeWriter;
-import dev.coldstart.snapshotter.tree.Xattr;
 import java.io.IOException;
 import java.io.InputStream;
 import java.io.InterruptedIOException;
 import java.nio.ByteBuffer;
 import java.nio.file.Path;
 import java.security.MessageDigest;
-import java.util.ArrayList;
-import java.util.List;
-import java.util.Map;
 import java.util.concurrent.ExecutionException;
 import java.util.concurrent.FutureTask;
 import org.jspecify.annotations.Nullable;
@@ -28,10 +23,8 @@ import org.jspecify.annotations.Nullable;
  * MiB of buffers, and for each file of the layer its name and attributes until the tree is written.
  *
  * <p>What becomes of an entry: a regular file of more than {@link #INLINE} bytes is an object, named by the SHA-256 of
- * its bytes, and in the tree a redirect to it; a smaller or a sparse file has its bytes in the tree. Whiteouts become
- * what overlayfs takes for them: {@code .wh.NAME} a character device 0:0, {@code .wh..wh..opq} the attribute {@code
- * trusted.overlay.opaque}; other names that start with {@code .wh..wh.} are dropped. {@code trusted.overlay.*} of the
- * layer itself is never taken over, nor are attributes in namespaces that EROFS does not have. Access control lists are
+ * its bytes, and in the tree a redirect to it; a smaller or a sparse file has its bytes in the tree. {@link LayerTree} says
+ * what becomes of whiteouts and of extended attributes. Access control lists are
  * taken from {@code SCHILY.xattr.} records, as containerd does, and not from {@code SCHILY.acl.}.
  */
 public final class LayerIndexer {
@@ -52,18 +45,13 @@ public final class LayerIndexer {
     /** The most bytes that deflate data may refer back. */
     static final int WINDOW = 32 << 10;
 
-    private static final String WHITEOUT = ".wh.";
-    private static final String WHITEOUT_META = ".wh..wh.";
-    private static final String OPAQUE = ".wh..wh..opq";
-    private static final String OVERLAY = "trusted.overlay.";
-
     // Sparse files have their bytes in the tree, and one byte in a hole may take a chunk of many.
     private static final long MAX_SPARSE = 1L << 30;
 
     private final IndexFile index;
     private final TreeSpool spool;
     private final @Nullable ObjectSink sink;
-    private final Tree tree = new Tree();
+    private final LayerTree tree = new LayerTree();
     private final MessageDigest sha256 = Sha256.digest();
     private long scattered;
 
@@ -112,8 +100,8 @@ public final class LayerIndexer {
             if (diffId != null && !diffId.equals(tar.diffId())) {
                 throw new LayerException("the digest of its uncompressed bytes is " + tar.diffId() + ", not " + diffId);
             }
-            int inodes = TreeWriter.write(indexer.tree, spool, layer.bytes(), newTree.channel());
-            index.addImplied(indexer.tree.implied());
+            int inodes = TreeWriter.write(indexer.tree.tree, spool, layer.bytes(), newTree.channel());
+            index.addImplied(indexer.tree.tree.implied());
             index.finish(reader.gzip(), layer, tar.diffId(), reader.blobSize(), tar.position());
             newTree.commit();
             newIndex.commit();
@@ -201,58 +189,23 @@ public final class LayerIndexer {
     private void read(TarStream tar) throws IOException {
         TarReader reader = new TarReader(tar);
         for (TarEntry entry = reader.next(); entry != null; entry = reader.next()) {
-            if (!whiteout(entry)) {
+            if (!tree.whiteout(entry.path())) {
                 put(entry, reader, tar);
             }
         }
         tar.drain();
     }
 
-    private boolean whiteout(TarEntry entry) throws IOException {
-        String path = entry.path();
-        int end = path.length();
-        while (end > 0 && path.charAt(end - 1) == '/') {
-            end--;
-        }
-        int slash = path.lastIndexOf('/', end - 1);
-        String name = path.substring(slash + 1, end);
-        if (!name.startsWith(WHITEOUT)) {
-            return false;
-        }
-        String directory = path.substring(0, slash + 1);
-        if (name.equals(OPAQUE)) {
-            tree.opaque(directory);
-        } else if (!name.startsWith(WHITEOUT_META)) {
-            tree.whiteout(directory, name.substring(WHITEOUT.length()));
-        }
-        return true;
-    }
-
     private void put(TarEntry entry, TarReader reader, TarStream tar) throws IOException {
-        if (entry.type() == '1') {
-            tree.link(entry.path(), entry.link(), attributes(entry));
-            return;
-        }
-        Content content = switch (entry.type()) {
-            case '2' -> new Content.Symlink(entry.link());
-            case '3' -> new Content.Device(false, entry.major(), entry.minor());
-            case '4' -> new Content.Device(true, entry.major(), entry.minor());
-            case '5' -> new Content.Directory();
-            case '6' -> new Content.Fifo();
-            default -> regular(entry, reader, tar);
-        };
-        tree.put(entry.path(), attributes(entry), content);
-    }
-
-    private static Attributes attributes(TarEntry entry) throws TreeException {
-        List<Xattr> xattrs = entry.xattrs().isEmpty() ? List.of() : new ArrayList<>();
-        for (Map.Entry<String, byte[]> attribute : entry.xattrs().entrySet()) {
-            Xattr xattr = Xattr.of(attribute.getKey(), attribute.getValue());
-            if (xattr != null && !attribute.getKey().startsWith(OVERLAY)) {
-                xattrs.add(xattr);
-            }
-        }
-        return new Attributes(entry.mode(), entry.uid(), entry.gid(), entry.seconds(), entry.nanos(), xattrs);
+        tree.put(
+                entry.type(),
+                entry.path(),
+                entry.link(),
+                entry.major(),
+                entry.minor(),
+                LayerTree.attributes(
+                        entry.mode(), entry.uid(), entry.gid(), entry.seconds(), entry.nanos(), entry.xattrs()),
+                () -> regular(entry, reader, tar));
     }
 
     private Content regular(TarEntry entry, TarReader reader, TarStream tar) throws IOException {

@@ -2,15 +2,22 @@ package dev.coldstart.snapshotter.layer;
 
 import java.nio.ByteBuffer;
 import java.nio.ByteOrder;
+import java.nio.charset.StandardCharsets;
+import java.security.MessageDigest;
 import java.util.HexFormat;
 import org.jspecify.annotations.Nullable;
 
 /**
- * The name of an object: the SHA-256 of its bytes, as four big-endian words. Ordered as its hexadecimal digits are.
+ * The name of an object: the SHA-256 of its bytes, as four big-endian words. Ordered as its hexadecimal digits are. Where an
+ * index does not know the bytes, the name is a {@link #derived} one, which says where they are; it ends in eight bytes that
+ * no digest has but by a chance of 1 in 2^64.
  */
 public record ObjectName(long a, long b, long c, long d) implements Comparable<ObjectName> {
     /** Bytes of a name. */
     public static final int BYTES = 32;
+
+    /** "derived\n" */
+    private static final long DERIVED = 0x6465_7269_7665_640aL;
 
     /**
      * The name of the object whose SHA-256 this is.
@@ -23,6 +30,31 @@ public record ObjectName(long a, long b, long c, long d) implements Comparable<O
         }
         ByteBuffer words = ByteBuffer.wrap(sha256).order(ByteOrder.BIG_ENDIAN);
         return new ObjectName(words.getLong(), words.getLong(), words.getLong(), words.getLong());
+    }
+
+    /**
+     * The name of bytes that are known by their place only.
+     *
+     * @param index digest of what says how to read the layer: another one may read other bytes
+     * @param layer digest of its blob
+     * @param offset of the bytes in the uncompressed tar
+     * @param size how many
+     */
+    public static ObjectName derived(Digest index, Digest layer, long offset, long size) {
+        MessageDigest sha256 = Sha256.digest();
+        sha256.update("coldstart derived".getBytes(StandardCharsets.US_ASCII));
+        sha256.update(index.bytes());
+        sha256.update(layer.bytes());
+        sha256.update(ByteBuffer.allocate(16).putLong(offset).putLong(size).flip());
+        ObjectName digest = of(sha256.digest());
+        return new ObjectName(digest.a, digest.b, digest.c, DERIVED);
+    }
+
+    /**
+     * Whether this is a {@link #derived} name. Bytes cannot be compared with it: what has it was proven when it was fetched.
+     */
+    public boolean isDerived() {
+        return d == DERIVED;
     }
 
     /**
@@ -66,6 +98,16 @@ public record ObjectName(long a, long b, long c, long d) implements Comparable<O
     public String hex() {
         HexFormat digits = HexFormat.of();
         return digits.toHexDigits(a) + digits.toHexDigits(b) + digits.toHexDigits(c) + digits.toHexDigits(d);
+    }
+
+    /** The 32 bytes. */
+    public byte[] bytes() {
+        return ByteBuffer.allocate(BYTES)
+                .putLong(a)
+                .putLong(b)
+                .putLong(c)
+                .putLong(d)
+                .array();
     }
 
     /** Where the object lies in a tier, relative to it: {@code ab/cdef…}. */

@@ -19,7 +19,20 @@ public final class SpanInflater implements AutoCloseable {
     private final ByteBuffer window = ByteBuffer.allocateDirect(LayerIndexer.WINDOW);
     private final MessageDigest sha256 = Sha256.digest();
     private final byte[] digest = new byte[32];
+    private final ChunkInflater chunks;
     private @Nullable Current current;
+
+    /** An inflater that reads no zstd frames. */
+    public SpanInflater() {
+        this((frame, into) -> {
+            throw new LayerException("there is no decoder for zstd");
+        });
+    }
+
+    /** @param zstd decompresses the frames of chunks */
+    public SpanInflater(FrameDecoder zstd) {
+        chunks = new ChunkInflater(zlib, zstd);
+    }
 
     /**
      * Inflates one span. Writes {@code spanEnd - spanStart} bytes at {@code dst}'s position and moves it behind them;
@@ -64,7 +77,7 @@ public final class SpanInflater implements AutoCloseable {
      */
     public void arrived(ByteBuffer compressed) throws LayerException {
         Current span = current();
-        if (span.index.gzip()) {
+        if (span.index.gzip() && !span.index.provenBeforeInflating()) {
             try {
                 inflateGzip(span, compressed, false);
             } catch (DataFormatException e) {
@@ -88,6 +101,14 @@ public final class SpanInflater implements AutoCloseable {
                     + (span.taken + compressed.remaining()));
         }
         ByteBuffer room = span.room;
+        if (span.index.chunked()) {
+            chunks.inflate(span.index, span.span, compressed, room);
+            dst.position(dst.position() + room.limit());
+            return;
+        }
+        if (span.index.provenBeforeInflating()) {
+            prove(span, compressed.duplicate());
+        }
         if (span.index.gzip()) {
             try {
                 inflateGzip(span, compressed, true);
@@ -97,7 +118,15 @@ public final class SpanInflater implements AutoCloseable {
         } else {
             room.put(compressed);
         }
-        sha256.update(room.flip());
+        room.flip();
+        if (!span.index.provenBeforeInflating()) {
+            prove(span, room);
+        }
+        dst.position(dst.position() + room.limit());
+    }
+
+    private void prove(Current span, ByteBuffer bytes) throws LayerException {
+        sha256.update(bytes);
         try {
             sha256.digest(digest, 0, digest.length);
         } catch (java.security.DigestException e) {
@@ -107,7 +136,6 @@ public final class SpanInflater implements AutoCloseable {
             throw new LayerException("span " + span.span + " of layer " + span.index.layer()
                     + " is not what the index says: its SHA-256 differs");
         }
-        dst.position(dst.position() + room.limit());
     }
 
     private Current current() {
