@@ -16,14 +16,13 @@ final class ChunkInflater {
     private static final int SKIPPED = 64 << 10;
 
     private final Zlib zlib;
-    private final FrameDecoder zstd;
+    private final ZstdFrame zstd = new ZstdFrame();
     private final ByteBuffer skipped = ByteBuffer.allocateDirect(SKIPPED);
     private final MessageDigest sha256 = Sha256.digest();
     private final byte[] digest = new byte[32];
 
-    ChunkInflater(Zlib zlib, FrameDecoder zstd) {
+    ChunkInflater(Zlib zlib) {
         this.zlib = zlib;
-        this.zstd = zstd;
     }
 
     /**

@@ -19,20 +19,8 @@ public final class SpanInflater implements AutoCloseable {
     private final ByteBuffer window = ByteBuffer.allocateDirect(LayerIndexer.WINDOW);
     private final MessageDigest sha256 = Sha256.digest();
     private final byte[] digest = new byte[32];
-    private final ChunkInflater chunks;
+    private final ChunkInflater chunks = new ChunkInflater(zlib);
     private @Nullable Current current;
-
-    /** An inflater that reads no zstd frames. */
-    public SpanInflater() {
-        this((frame, into) -> {
-            throw new LayerException("there is no decoder for zstd");
-        });
-    }
-
-    /** @param zstd decompresses the frames of chunks */
-    public SpanInflater(FrameDecoder zstd) {
-        chunks = new ChunkInflater(zlib, zstd);
-    }
 
     /**
      * Inflates one span. Writes {@code spanEnd - spanStart} bytes at {@code dst}'s position and moves it behind them;

@@ -4,8 +4,8 @@ import dev.coldstart.snapshotter.content.ResolvedLayer;
 import dev.coldstart.snapshotter.fetch.BlobSource;
 import dev.coldstart.snapshotter.layer.ChunkedLayer;
 import dev.coldstart.snapshotter.layer.Digest;
-import dev.coldstart.snapshotter.layer.FrameDecoder;
 import dev.coldstart.snapshotter.layer.LayerException;
+import dev.coldstart.snapshotter.layer.ZstdFrame;
 import dev.coldstart.snapshotter.rootfs.IndexOrigin;
 import java.io.ByteArrayInputStream;
 import java.io.IOException;
@@ -22,12 +22,9 @@ import org.jspecify.annotations.Nullable;
  */
 public final class ZstdChunkedOrigin implements IndexOrigin {
     private final BlobSource blobs;
-    private final FrameDecoder zstd;
 
-    /** @param zstd decompresses tables; called by several threads at once */
-    public ZstdChunkedOrigin(BlobSource blobs, FrameDecoder zstd) {
+    public ZstdChunkedOrigin(BlobSource blobs) {
         this.blobs = blobs;
-        this.zstd = zstd;
     }
 
     @Override
@@ -65,7 +62,7 @@ public final class ZstdChunkedOrigin implements IndexOrigin {
             compare(bytes, compressed);
         }
         ByteBuffer json = ByteBuffer.allocate((int) table.uncompressed());
-        zstd.decode(ByteBuffer.wrap(bytes), json);
+        new ZstdFrame().decode(ByteBuffer.wrap(bytes), json);
         if (json.hasRemaining()) {
             throw new LayerException("its table of contents is smaller than " + table.uncompressed() + " bytes");
         }
