@@ -194,7 +194,7 @@ public final class Snapshotter implements AutoCloseable {
         own(UnixServer.start(
                 state.resolve("snapshotter.sock"),
                 List.of(new SnapshotsService(
-                        metadata, directories, implied, mapped, rootfs, layers, retention, objects))));
+                        metadata, directories, implied, mapped, rootfs, layers, retention, objects, known))));
         String listen = configuration.sharing().listen();
         if (key != null && listen != null) {
             own(BundleServer.start(address(listen), key, layers, Traces.NONE));

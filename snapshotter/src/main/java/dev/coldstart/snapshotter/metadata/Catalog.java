@@ -76,6 +76,17 @@ public final class Catalog {
             return snapshots.get(name);
         }
 
+        /** A committed snapshot of this parent whose name begins so; null if there is none. */
+        @Nullable
+        Snapshot findOn(String parent, String beginning) {
+            return snapshots.values().stream()
+                    .filter(snapshot -> snapshot.kind() == Snapshot.Kind.COMMITTED
+                            && snapshot.parent().equals(parent)
+                            && snapshot.name().startsWith(beginning))
+                    .findFirst()
+                    .orElse(null);
+        }
+
         boolean hasChildren(String name) {
             return snapshots.values().stream()
                     .anyMatch(snapshot -> snapshot.parent().equals(name));

@@ -7,6 +7,7 @@ import java.io.IOException;
 import java.nio.file.Path;
 import java.time.Instant;
 import java.util.ArrayList;
+import java.util.HashMap;
 import java.util.List;
 import java.util.Map;
 import java.util.concurrent.CompletableFuture;
@@ -23,6 +24,9 @@ public final class MetadataStore implements AutoCloseable {
     private static final System.Logger LOG = System.getLogger(MetadataStore.class.getName());
     /** A log of this size that is mostly history is rewritten. */
     private static final long COMPACT_BYTES = 4 << 20;
+
+    /** Between a name that is taken and a number that makes it another one. */
+    private static final String ANOTHER = "@";
 
     private final MetadataLog log;
     private final LinkedBlockingQueue<Work> queue = new LinkedBlockingQueue<>();
@@ -65,7 +69,7 @@ public final class MetadataStore implements AutoCloseable {
             throws SnapshotException, IOException {
         return submit(draft -> {
             requireFree(draft, key);
-            requireParent(draft, parent);
+            requireParent(parent, draft.find(parent));
             Instant now = Instant.now();
             Snapshot made = new Snapshot(draft.nextId(), key, parent, kind, now, now, labels, null, 0, 0);
             return new Outcome(List.of(new Change.Put(made)), made);
@@ -75,20 +79,26 @@ public final class MetadataStore implements AutoCloseable {
     /**
      * Makes a committed snapshot whose content is a layer's tree.
      *
-     * @return that snapshot, or one that already says the same of the same parent
+     * @return that snapshot, or one that already says the same of the same parent, which then has these labels too: one of
+     *     them is what containerd finds it by
      */
     public Snapshot createRemote(String name, String parent, Digest layer, Map<String, String> labels, long size)
             throws SnapshotException, IOException {
         return submit(draft -> {
-            requireParent(draft, parent);
-            Snapshot same = draft.find(name);
-            if (same != null
-                    && same.kind() == Snapshot.Kind.COMMITTED
-                    && same.parent().equals(parent)) {
-                return new Outcome(List.of(), same);
+            requireParent(parent, draft.find(parent));
+            Snapshot bare = draft.find(name);
+            Snapshot same = bare != null && isOn(parent, bare) ? bare : draft.findOn(parent, name + ANOTHER);
+            if (same != null) {
+                Map<String, String> all = new HashMap<>(labels);
+                all.putAll(same.labels());
+                if (all.equals(same.labels())) {
+                    return new Outcome(List.of(), same);
+                }
+                Snapshot found = same.withLabels(all, Instant.now());
+                return new Outcome(List.of(new Change.Put(found)), found);
             }
             // The same chain of layers may stand on parents of other names, one in each of containerd's namespaces.
-            String free = same == null ? name : name + "@" + draft.nextId();
+            String free = bare == null ? name : name + ANOTHER + draft.nextId();
             Instant now = Instant.now();
             Snapshot made = new Snapshot(
                     draft.nextId(), free, parent, Snapshot.Kind.COMMITTED, now, now, labels, layer, size, 0);
@@ -96,18 +106,20 @@ public final class MetadataStore implements AutoCloseable {
         });
     }
 
+    private static boolean isOn(String parent, Snapshot snapshot) {
+        return snapshot.kind() == Snapshot.Kind.COMMITTED && snapshot.parent().equals(parent);
+    }
+
     /** Turns an active snapshot into a committed one of another name, in one transaction. */
     public Snapshot commit(
             String key, String name, @Nullable String parent, Map<String, String> labels, long size, long inodes)
             throws SnapshotException, IOException {
         return submit(draft -> {
+            requireFree(draft, name);
             Snapshot active = require(draft, key);
             if (active.kind() != Snapshot.Kind.ACTIVE) {
                 throw new SnapshotException(
                         Reason.FAILED_PRECONDITION, "snapshot \"" + key + "\" is not active and cannot be committed");
-            }
-            if (!name.equals(key)) {
-                requireFree(draft, name);
             }
             String on = active.parent();
             if (parent != null && !parent.isEmpty() && !parent.equals(on)) {
@@ -117,7 +129,7 @@ public final class MetadataStore implements AutoCloseable {
                             "snapshot \"" + key + "\" has the parent \"" + on + "\" and cannot be committed on \""
                                     + parent + "\"");
                 }
-                requireParent(draft, parent);
+                requireParent(parent, draft.find(parent));
                 on = parent;
             }
             Instant now = Instant.now();
@@ -125,6 +137,21 @@ public final class MetadataStore implements AutoCloseable {
                     active.id(), name, on, Snapshot.Kind.COMMITTED, now, now, labels, active.layer(), size, inodes);
             return new Outcome(List.of(new Change.Drop(key), new Change.Put(made)), made);
         });
+    }
+
+    /** Notes what a committed snapshot takes on disk, unless it is gone. */
+    public void measured(Snapshot committed, long size, long inodes) throws IOException {
+        try {
+            submit(draft -> {
+                Snapshot now = draft.find(committed.name());
+                if (now == null || now.id() != committed.id()) {
+                    return new Outcome(List.of(), null);
+                }
+                return new Outcome(List.of(new Change.Put(now.withUsage(size, inodes))), null);
+            });
+        } catch (SnapshotException e) {
+            throw new AssertionError("no rule forbids a measurement", e);
+        }
     }
 
     /** Removes a snapshot that has no children. */
@@ -191,17 +218,21 @@ public final class MetadataStore implements AutoCloseable {
         return found;
     }
 
+    /** Fails if nothing can stand on a snapshot of this name; an empty name is none. */
+    public void requireParent(String parent) throws SnapshotException {
+        requireParent(parent, catalog.find(parent));
+    }
+
     private static void requireFree(Catalog.Draft draft, String name) throws SnapshotException {
         if (draft.find(name) != null) {
             throw new SnapshotException(Reason.ALREADY_EXISTS, "snapshot \"" + name + "\" already exists");
         }
     }
 
-    private static void requireParent(Catalog.Draft draft, String parent) throws SnapshotException {
+    private static void requireParent(String parent, @Nullable Snapshot found) throws SnapshotException {
         if (parent.isEmpty()) {
             return;
         }
-        Snapshot found = draft.find(parent);
         if (found == null) {
             throw new SnapshotException(Reason.NOT_FOUND, "parent snapshot \"" + parent + "\" does not exist");
         }

@@ -12,8 +12,8 @@ import org.jspecify.annotations.Nullable;
  * @param name containerd's: the key while active, the committed name afterwards; opaque, never a file name
  * @param parent name of a committed snapshot, or empty
  * @param layer digest of the compressed blob whose tree is this snapshot's content; null for an ordinary snapshot
- * @param size bytes recorded when it was committed
- * @param inodes recorded when it was committed
+ * @param size bytes that it takes on disk, of an ordinary committed snapshot; {@link #NOT_MEASURED} until that is known
+ * @param inodes of the same
  */
 public record Snapshot(
         long id,
@@ -33,11 +33,18 @@ public record Snapshot(
         COMMITTED
     }
 
+    /** The size of a committed snapshot that nobody looked at yet: Commit must answer at once. */
+    public static final long NOT_MEASURED = -1;
+
     public Snapshot {
         labels = Map.copyOf(labels);
     }
 
     Snapshot withLabels(Map<String, String> replaced, Instant now) {
         return new Snapshot(id, name, parent, kind, created, now, replaced, layer, size, inodes);
+    }
+
+    Snapshot withUsage(long size, long inodes) {
+        return new Snapshot(id, name, parent, kind, created, updated, labels, layer, size, inodes);
     }
 }

@@ -4,6 +4,7 @@ import dev.coldstart.snapshotter.metadata.SnapshotException.Reason;
 import java.util.ArrayList;
 import java.util.List;
 import java.util.Locale;
+import java.util.Objects;
 import java.util.function.Predicate;
 import java.util.regex.Pattern;
 import java.util.regex.PatternSyntaxException;
@@ -85,10 +86,9 @@ public final class SnapshotFilter {
             case '!' -> snapshot -> !value.equals(value(snapshot, path));
             default -> {
                 Pattern pattern = pattern(value);
-                yield snapshot -> {
-                    String found = value(snapshot, path);
-                    return found != null && pattern.matcher(found).find();
-                };
+                // An absent field is an empty one, as in containerd.
+                yield snapshot -> pattern.matcher(Objects.requireNonNullElse(value(snapshot, path), ""))
+                        .find();
             }
         };
     }
@@ -170,11 +170,20 @@ public final class SnapshotFilter {
                 continue;
             }
             switch (escaped) {
+                case 'a' -> value.append('\u0007');
+                case 'b' -> value.append('\b');
+                case 'f' -> value.append('\f');
                 case 'n' -> value.append('\n');
                 case 't' -> value.append('\t');
                 case 'r' -> value.append('\r');
-                case 'x' -> value.append(hex(2));
-                case 'u' -> value.append(hex(4));
+                case 'v' -> value.append('\u000b');
+                case 'x' -> value.append((char) number(2, 16));
+                case 'u' -> value.append((char) number(4, 16));
+                case 'U' -> value.appendCodePoint(codePoint(number(8, 16)));
+                case '0', '1', '2', '3' -> {
+                    at--;
+                    value.append((char) number(3, 8));
+                }
                 case '\\', '"', '\'' -> value.append(escaped);
                 default -> throw wrong("unknown escape \\" + escaped);
             }
@@ -182,17 +191,24 @@ public final class SnapshotFilter {
         throw wrong("unterminated quote");
     }
 
-    private char hex(int digits) throws SnapshotException {
+    private int number(int digits, int base) throws SnapshotException {
         if (at + digits > text.length()) {
             throw wrong("cut escape");
         }
         try {
-            char c = (char) Integer.parseInt(text.substring(at, at + digits), 16);
+            int number = Integer.parseUnsignedInt(text, at, at + digits, base);
             at += digits;
-            return c;
+            return number;
         } catch (NumberFormatException e) {
             throw wrong("bad escape");
         }
+    }
+
+    private int codePoint(int number) throws SnapshotException {
+        if (!Character.isValidCodePoint(number)) {
+            throw wrong("bad escape");
+        }
+        return number;
     }
 
     private void skipSpace() {

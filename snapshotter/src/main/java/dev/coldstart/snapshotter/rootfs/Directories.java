@@ -1,5 +1,7 @@
 package dev.coldstart.snapshotter.rootfs;
 
+import dev.coldstart.linux.Errno;
+import dev.coldstart.linux.FileAttributes;
 import dev.coldstart.linux.FileTree;
 import dev.coldstart.linux.IdMapping;
 import dev.coldstart.linux.LinuxException;
@@ -156,7 +158,7 @@ public final class Directories {
         }
     }
 
-    /** After a crash: what no snapshot names goes, and what a snapshot should have is made. */
+    /** After a crash: what no snapshot names is removed, and what a snapshot should have is made. */
     public void recover(Catalog catalog) throws IOException {
         Set<String> wanted = new HashSet<>();
         for (Snapshot snapshot : catalog.snapshots()) {
@@ -176,7 +178,6 @@ public final class Directories {
                 }
             }
         }
-        sweep();
     }
 
     /**
@@ -187,31 +188,54 @@ public final class Directories {
      */
     public record Usage(long size, long inodes) {}
 
-    /** Measures one snapshot's own content. */
+    /** Measures one snapshot's own content, also while a container changes it. */
     public Usage usage(Snapshot snapshot) throws IOException {
         long[] sum = new long[2];
         Set<Object> linked = new HashSet<>();
         Files.walkFileTree(content(snapshot), new SimpleFileVisitor<>() {
+            private void count(Path file) throws IOException {
+                try {
+                    sum[0] += FileAttributes.allocatedBytes(file);
+                    sum[1]++;
+                } catch (LinuxException e) {
+                    if (e.errno() != Errno.ENOENT) {
+                        throw e;
+                    }
+                }
+            }
+
             @Override
-            public FileVisitResult preVisitDirectory(Path directory, BasicFileAttributes attributes) {
-                sum[1]++;
+            public FileVisitResult preVisitDirectory(Path directory, BasicFileAttributes attributes)
+                    throws IOException {
+                count(directory);
                 return FileVisitResult.CONTINUE;
             }
 
             @Override
             public FileVisitResult visitFile(Path file, BasicFileAttributes attributes) throws IOException {
-                if ((int) Files.getAttribute(file, "unix:nlink", LinkOption.NOFOLLOW_LINKS) > 1
-                        && !linked.add(attributes.fileKey())) {
+                try {
+                    if ((int) Files.getAttribute(file, "unix:nlink", LinkOption.NOFOLLOW_LINKS) == 1
+                            || linked.add(attributes.fileKey())) {
+                        count(file);
+                    }
+                    return FileVisitResult.CONTINUE;
+                } catch (NoSuchFileException e) {
                     return FileVisitResult.CONTINUE;
                 }
-                sum[0] += attributes.isRegularFile() ? (attributes.size() + 4095) / 4096 * 4096 : 0;
-                sum[1]++;
-                return FileVisitResult.CONTINUE;
             }
 
             @Override
             public FileVisitResult visitFileFailed(Path file, IOException e) throws IOException {
-                // A container may delete while we look.
+                return goneOrFail(e);
+            }
+
+            @Override
+            public FileVisitResult postVisitDirectory(Path directory, @Nullable IOException e) throws IOException {
+                return e == null ? FileVisitResult.CONTINUE : goneOrFail(e);
+            }
+
+            // A container may delete while we look.
+            private FileVisitResult goneOrFail(IOException e) throws IOException {
                 if (e instanceof NoSuchFileException) {
                     return FileVisitResult.CONTINUE;
                 }

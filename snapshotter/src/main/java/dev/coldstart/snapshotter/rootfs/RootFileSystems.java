@@ -136,8 +136,10 @@ public final class RootFileSystems {
         mount.addOptions(layers.toString());
         mount.addOptions("index=off");
         if (redirected) {
-            mount.addOptions("metacopy=on").addOptions("redirect_dir=on");
+            mount.addOptions("metacopy=on");
         }
+        // Also without objects: so that a directory of an image can be renamed, as on a disk.
+        mount.addOptions("redirect_dir=on");
         if (!writable) {
             mount.addOptions("ro");
         }

@@ -11,14 +11,11 @@ import dev.coldstart.proto.v1.Tier;
 import dev.coldstart.snapshotter.fetch.KnownLayer;
 import dev.coldstart.snapshotter.fetch.KnownLayers;
 import dev.coldstart.snapshotter.layer.Digest;
-import dev.coldstart.snapshotter.layer.LayerIndex;
-import dev.coldstart.snapshotter.layer.ObjectName;
 import dev.coldstart.snapshotter.object.ObjectStore;
 import dev.coldstart.snapshotter.rootfs.Staging;
 import io.grpc.Status;
 import io.grpc.stub.StreamObserver;
 import java.io.IOException;
-import java.util.BitSet;
 
 /** What the planner asks. */
 public final class NodeAgentService extends NodeAgentGrpc.NodeAgentImplBase {
@@ -27,6 +24,7 @@ public final class NodeAgentService extends NodeAgentGrpc.NodeAgentImplBase {
     private final String node;
     private final KnownLayers layers;
     private final ObjectStore objects;
+    private final Presence presence;
     private final long ramBytes;
     private final Staging staging;
     private final StoredSnapshots snapshots;
@@ -44,6 +42,7 @@ public final class NodeAgentService extends NodeAgentGrpc.NodeAgentImplBase {
         this.ramBytes = ramBytes;
         this.layers = layers;
         this.objects = objects;
+        this.presence = new Presence(objects);
         this.snapshots = snapshots;
     }
 
@@ -58,7 +57,8 @@ public final class NodeAgentService extends NodeAgentGrpc.NodeAgentImplBase {
                 inventory.addHoldings(Holding.newBuilder()
                         .setGroup(LAYER + layer.index().layer())
                         .setBytesTotal(layer.index().uncompressedSize())
-                        .setBytesPresent(layer.index().uncompressedSize() - missing(layer))
+                        .setBytesPresent(layer.index().uncompressedSize()
+                                - presence.look(layer).missing())
                         .setTier(Tier.TIER_DISK));
             }
             for (SnapshotManifest snapshot : snapshots.list()) {
@@ -98,27 +98,5 @@ public final class NodeAgentService extends NodeAgentGrpc.NodeAgentImplBase {
         } catch (IOException e) {
             answer.onError(Status.INTERNAL.withDescription(e.getMessage()).asRuntimeException());
         }
-    }
-
-    /** Bytes of the layer's objects that would have to be fetched. */
-    private long missing(KnownLayer layer) {
-        LayerIndex index = layer.index();
-        long missing = 0;
-        for (int row = 0; row < index.objectCount(); row++) {
-            ObjectName name = index.objectName(row);
-            if (objects.contains(name)) {
-                continue;
-            }
-            long start = index.objectOffset(row);
-            long end = start + index.objectSize(row);
-            int first = layer.firstSpan(row);
-            BitSet present = objects.presentPieces(name, end - start, layer.pieces(row), layer.cut());
-            for (int span = first; span <= layer.lastSpan(row); span++) {
-                if (!present.get(span - first)) {
-                    missing += Math.min(end, index.spanEnd(span)) - Math.max(start, index.spanStart(span));
-                }
-            }
-        }
-        return missing;
     }
 }

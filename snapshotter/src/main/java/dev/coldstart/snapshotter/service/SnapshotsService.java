@@ -23,6 +23,8 @@ import dev.coldstart.proto.containerd.services.snapshots.UsageResponse;
 import dev.coldstart.proto.containerd.services.snapshots.ViewSnapshotRequest;
 import dev.coldstart.proto.containerd.services.snapshots.ViewSnapshotResponse;
 import dev.coldstart.proto.containerd.types.Mount;
+import dev.coldstart.snapshotter.fetch.KnownLayer;
+import dev.coldstart.snapshotter.fetch.KnownLayers;
 import dev.coldstart.snapshotter.layer.Digest;
 import dev.coldstart.snapshotter.metadata.MetadataStore;
 import dev.coldstart.snapshotter.metadata.Snapshot;
@@ -36,14 +38,15 @@ import dev.coldstart.snapshotter.rootfs.LayerRetention;
 import dev.coldstart.snapshotter.rootfs.MappedLayers;
 import dev.coldstart.snapshotter.rootfs.RemoteLayers;
 import dev.coldstart.snapshotter.rootfs.RootFileSystems;
+import io.grpc.Context;
 import io.grpc.Status;
 import io.grpc.stub.StreamObserver;
 import java.io.IOException;
+import java.nio.charset.StandardCharsets;
 import java.time.Instant;
 import java.util.HashMap;
 import java.util.List;
 import java.util.Map;
-import java.util.concurrent.ConcurrentHashMap;
 import java.util.function.Predicate;
 
 /**
@@ -56,8 +59,8 @@ public final class SnapshotsService extends SnapshotsGrpc.SnapshotsImplBase {
     private static final String REF = "containerd.io/snapshot.ref";
     private static final int MAX_LABEL_BYTES = 4096;
     private static final int INFOS_PER_MESSAGE = 100;
-    /** Recorded where the size of a committed snapshot was not measured: Commit must answer at once. */
-    private static final long NOT_MEASURED = -1;
+    /** The files that a lazy layer has besides its objects. */
+    private static final int INDEX_AND_TREE = 2;
 
     private final MetadataStore metadata;
     private final Directories directories;
@@ -67,8 +70,8 @@ public final class SnapshotsService extends SnapshotsGrpc.SnapshotsImplBase {
     private final RemoteLayers layers;
     private final LayerRetention retention;
     private final ObjectStore objects;
-    /** Of committed ordinary snapshots, which do not change. */
-    private final ConcurrentHashMap<Long, Directories.Usage> measured = new ConcurrentHashMap<>();
+    private final KnownLayers known;
+    private final Presence presence;
 
     public SnapshotsService(
             MetadataStore metadata,
@@ -78,7 +81,8 @@ public final class SnapshotsService extends SnapshotsGrpc.SnapshotsImplBase {
             RootFileSystems rootfs,
             RemoteLayers layers,
             LayerRetention retention,
-            ObjectStore objects) {
+            ObjectStore objects,
+            KnownLayers known) {
         this.metadata = metadata;
         this.directories = directories;
         this.implied = implied;
@@ -87,6 +91,10 @@ public final class SnapshotsService extends SnapshotsGrpc.SnapshotsImplBase {
         this.layers = layers;
         this.retention = retention;
         this.objects = objects;
+        this.known = known;
+        this.presence = new Presence(objects);
+        // What a predecessor removed and did not delete.
+        Thread.startVirtualThread(this::sweep);
     }
 
     @Override
@@ -96,6 +104,7 @@ public final class SnapshotsService extends SnapshotsGrpc.SnapshotsImplBase {
             checkLabels(labels);
             String ref = labels.get(REF);
             if (ref != null && metadata.catalog().find(request.getKey()) == null) {
+                metadata.requireParent(request.getParent());
                 Snapshot remote = remote(request.getParent(), ref, labels);
                 if (remote != null) {
                     throw new SnapshotException(
@@ -188,13 +197,21 @@ public final class SnapshotsService extends SnapshotsGrpc.SnapshotsImplBase {
             if (request.getName().isEmpty()) {
                 throw new SnapshotException(Reason.INVALID_ARGUMENT, "a committed snapshot needs a name");
             }
-            var _ = metadata.commit(
+            Snapshot committed = metadata.commit(
                     request.getKey(),
                     request.getName(),
                     request.getParent(),
                     request.getLabelsMap(),
-                    NOT_MEASURED,
-                    NOT_MEASURED);
+                    Snapshot.NOT_MEASURED,
+                    Snapshot.NOT_MEASURED);
+            Thread.startVirtualThread(() -> {
+                try {
+                    var _ = measure(committed);
+                } catch (IOException e) {
+                    // It is gone already, or whoever asks for its usage hears of it.
+                    LOG.log(System.Logger.Level.DEBUG, "a committed snapshot was not measured", e);
+                }
+            });
             return Empty.getDefaultInstance();
         });
     }
@@ -204,23 +221,32 @@ public final class SnapshotsService extends SnapshotsGrpc.SnapshotsImplBase {
         answer(answer, () -> {
             Snapshot gone = metadata.remove(request.getKey());
             Digest layer = gone.layer();
-            implied.remove(gone);
             if (layer == null) {
                 mapped.remove(gone);
                 directories.remove(gone);
-                measured.remove(gone.id());
             }
             retention.used(gone);
             objects.reconsider();
             Thread.startVirtualThread(() -> {
                 if (layer != null) {
                     layers.released(layer);
-                } else {
-                    sweep();
                 }
+                clear(gone);
             });
             return Empty.getDefaultInstance();
         });
+    }
+
+    private void clear(Snapshot gone) {
+        try {
+            implied.remove(gone);
+        } catch (IOException e) {
+            LOG.log(
+                    System.Logger.Level.WARNING,
+                    "cannot delete directories of a removed snapshot, the next start tries again: {0}",
+                    e.getMessage());
+        }
+        sweep();
     }
 
     private void sweep() {
@@ -285,6 +311,9 @@ public final class SnapshotsService extends SnapshotsGrpc.SnapshotsImplBase {
             Predicate<Snapshot> filter = SnapshotFilter.anyOf(request.getFiltersList());
             ListSnapshotsResponse.Builder part = ListSnapshotsResponse.newBuilder();
             for (Snapshot snapshot : metadata.catalog().snapshots()) {
+                if (Context.current().isCancelled()) {
+                    return;
+                }
                 if (!filter.test(snapshot)) {
                     continue;
                 }
@@ -307,13 +336,16 @@ public final class SnapshotsService extends SnapshotsGrpc.SnapshotsImplBase {
     public void usage(UsageRequest request, StreamObserver<UsageResponse> answer) {
         answer(answer, () -> {
             Snapshot found = require(request.getKey());
+            Digest layer = found.layer();
             Directories.Usage usage;
-            if (found.layer() != null) {
-                usage = new Directories.Usage(found.size(), found.inodes());
+            if (layer != null) {
+                KnownLayer content = known.find(layer);
+                Presence.Held held = content == null ? new Presence.Held(0, 0, 0) : presence.recent(content);
+                usage = new Directories.Usage(found.size() + held.bytes(), INDEX_AND_TREE + held.files());
             } else if (found.kind() == Snapshot.Kind.COMMITTED) {
-                Directories.Usage known = measured.get(found.id());
-                usage = known == null ? directories.usage(found) : known;
-                measured.put(found.id(), usage);
+                usage = found.size() == Snapshot.NOT_MEASURED
+                        ? measure(found)
+                        : new Directories.Usage(found.size(), found.inodes());
             } else {
                 usage = directories.usage(found);
             }
@@ -322,6 +354,12 @@ public final class SnapshotsService extends SnapshotsGrpc.SnapshotsImplBase {
                     .setInodes(usage.inodes())
                     .build();
         });
+    }
+
+    private Directories.Usage measure(Snapshot committed) throws IOException {
+        Directories.Usage usage = directories.usage(committed);
+        metadata.measured(committed, usage.size(), usage.inodes());
+        return usage;
     }
 
     @Override
@@ -342,7 +380,9 @@ public final class SnapshotsService extends SnapshotsGrpc.SnapshotsImplBase {
 
     private static void checkLabels(Map<String, String> labels) throws SnapshotException {
         for (Map.Entry<String, String> label : labels.entrySet()) {
-            if (label.getKey().length() + label.getValue().length() > MAX_LABEL_BYTES) {
+            if (label.getKey().getBytes(StandardCharsets.UTF_8).length
+                            + label.getValue().getBytes(StandardCharsets.UTF_8).length
+                    > MAX_LABEL_BYTES) {
                 throw new SnapshotException(
                         Reason.INVALID_ARGUMENT,
                         "label \""

@@ -126,6 +126,10 @@ class MetadataStoreTest {
                     .isEqualTo(Reason.NOT_FOUND);
             store.commit("a", "A", null, Map.of(), 0, 0);
             store.create("v", "A", Snapshot.Kind.VIEW, Map.of());
+            assertThatThrownBy(() -> store.commit("none", "A", null, Map.of(), 0, 0))
+                    .as("containerd hears first that the name is taken")
+                    .extracting("reason")
+                    .isEqualTo(Reason.ALREADY_EXISTS);
             assertThatThrownBy(() -> store.commit("v", "V", null, Map.of(), 0, 0))
                     .extracting("reason")
                     .isEqualTo(Reason.FAILED_PRECONDITION);
@@ -136,6 +140,27 @@ class MetadataStoreTest {
             Snapshot first = store.createRemote("R", "A", LAYER, Map.of(), 0);
             assertThat(store.createRemote("R", "A", LAYER, Map.of(), 0)).isEqualTo(first);
             assertThat(store.createRemote("R", "", LAYER, Map.of(), 0).name()).isNotEqualTo("R");
+            assertThat(store.createRemote("R", "A", LAYER, Map.of("ref", "R"), 0)
+                            .labels())
+                    .as("what it is found by")
+                    .containsEntry("ref", "R");
+        }
+    }
+
+    @Test
+    void aMeasurementIsKeptAndComesTooLateForWhatIsGone(@TempDir Path dir) throws Exception {
+        Path log = dir.resolve("log");
+        try (MetadataStore store = MetadataStore.open(log)) {
+            store.create("a", "", Snapshot.Kind.ACTIVE, Map.of());
+            Snapshot gone = store.commit("a", "A", null, Map.of(), Snapshot.NOT_MEASURED, Snapshot.NOT_MEASURED);
+            store.remove("A");
+            store.create("a", "", Snapshot.Kind.ACTIVE, Map.of());
+            Snapshot now = store.commit("a", "A", null, Map.of(), Snapshot.NOT_MEASURED, Snapshot.NOT_MEASURED);
+            store.measured(gone, 1, 1);
+            store.measured(now, 4096, 3);
+        }
+        try (MetadataStore store = MetadataStore.open(log)) {
+            assertThat(store.catalog().find("A")).extracting("size", "inodes").containsExactly(4096L, 3L);
         }
     }
 }

@@ -41,7 +41,9 @@ class SnapshotFilterTest {
                 "labels.\"containerd.io/snapshot.ref\" ; base",
                 "name~=/^(act|look)$/ ; act,look",
                 "name~=\"o\",kind==committed ; top",
-                "parent == base , kind!=active ; top"
+                "parent == base , kind!=active ; top",
+                "labels.none~=/^$/ ; base,top,act,look",
+                "name==\"\\x62\\141se\" ; base"
             })
     void selects(String filter, String expected) throws Exception {
         var test = SnapshotFilter.parse(filter.strip());
