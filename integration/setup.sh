@@ -74,6 +74,14 @@ set_up_hosts() {
     for image in ${images:-model-server}; do "$repository/integration/image" build "$image" >/dev/null; done
 }
 
+# Builds the clients named (see integration/clients). Tests that want one that cannot be built here skip themselves.
+set_up_clients() {
+    local client
+    for client in "$@"; do
+        "$repository/integration/clients" "$client" >/dev/null || say "tests with $client will be skipped"
+    done
+}
+
 # with_jdk CMD…: runs it here, or where a JDK 25 is.
 with_jdk() {
     if [ "$builds_here" = yes ]; then
