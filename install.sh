@@ -1,7 +1,7 @@
 #!/bin/sh
-# Installs what the build left in deploy/target/coldstart: programs with their Java runtime, links to them, systemd units.
-# It edits no configuration of containerd's; it prints what to add.
-#   install.sh [--prefix DIR]      (default /opt/coldstart)
+# Installs what the build left in deploy/target/coldstart: programs with their Java runtime, links to them, systemd units, and
+# what tells the containerd of this host of them (PREFIX/bin/coldstart-containerd, which can also take that back).
+#   install.sh [--prefix DIR] [--no-containerd]      (default /opt/coldstart)
 set -eu
 
 die() {
@@ -9,7 +9,7 @@ die() {
     exit 1
 }
 
-prefix=/opt/coldstart
+prefix=/opt/coldstart containerd=yes
 while [ $# -gt 0 ]; do
     case $1 in
     --prefix)
@@ -17,11 +17,15 @@ while [ $# -gt 0 ]; do
         prefix=$2
         shift 2
         ;;
+    --no-containerd)
+        containerd=
+        shift
+        ;;
     -h | --help)
         sed -n '2,/^set /s/^# \{0,1\}//p' "$0"
         exit 0
         ;;
-    *) die "unknown option '$1'; it takes --prefix DIR" ;;
+    *) die "unknown option '$1'; it takes --prefix DIR and --no-containerd" ;;
     esac
 done
 case $prefix in /*) ;; *) die "--prefix must be an absolute path, not '$prefix'" ;; esac
@@ -43,7 +47,7 @@ rm -rf "$prefix.old"
 
 # containerd finds the shim by its own PATH, which has /usr/local/bin.
 mkdir -p /usr/local/bin
-for program in coldstart coldstart-snapshotter coldstart-planner containerd-shim-coldstart-v1; do
+for program in coldstart coldstart-containerd coldstart-snapshotter coldstart-planner containerd-shim-coldstart-v1; do
     ln -sfn "$prefix/bin/$program" "/usr/local/bin/$program"
 done
 
@@ -54,13 +58,17 @@ if [ -d /etc/systemd/system ]; then
     [ ! -d /run/systemd/system ] || systemctl daemon-reload
 fi
 
+echo "coldstart is in $prefix. What is left to do:"
+echo
+if [ -z "$containerd" ] || ! command -v containerd >/dev/null; then
+    echo "  coldstart-containerd add                            # tell containerd of it, and restart containerd"
+elif told=$("$prefix/bin/coldstart-containerd" add); then
+    echo "  systemctl restart containerd                        # ${told%;*}"
+else
+    echo "  coldstart-containerd add                            # again, when what it said above is mended"
+fi
 cat <<END
-coldstart is in $prefix. What is left to do:
-
-1. Start it:    systemctl enable --now coldstart-snapshotter     (and coldstart-planner, on one host of the cluster)
-2. Tell containerd, in /etc/containerd/config.toml, and restart it:
-     containerd 1.7 (version = 2):   imports = ["$prefix/share/containerd/containerd-1.7.toml"]
-     containerd 2.x (version = 3):   imports = ["$prefix/share/containerd/containerd-2.toml"]
-3. With Kubernetes, also merge $prefix/share/containerd/cri-1.7.toml (or cri-2.toml) into that file, and
-     kubectl apply -f $prefix/share/kubernetes/runtimeclass.yaml
+  systemctl enable --now coldstart-snapshotter        # and coldstart-planner, on one host of the cluster
+  coldstart doctor                                    # what works and what does not
+  kubectl apply -f $prefix/share/kubernetes/runtimeclass.yaml        # with Kubernetes
 END

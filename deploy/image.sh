@@ -98,7 +98,8 @@ for program in coldstart coldstart-snapshotter coldstart-planner coldstart-shim;
     launcher "$program" "-XX:AOTCacheOutput=\$home/aot/$program.aot" "$class_path" >"$out/bin/.train-$program"
     chmod 755 "$out/bin/$program" "$out/bin/.train-$program"
 done
-install -m 755 "$here/bin/containerd-shim-coldstart-v1" "$here/bin/coldstart-keeper" "$out/bin/"
+install -m 755 "$here/bin/containerd-shim-coldstart-v1" "$here/bin/coldstart-keeper" "$here/bin/coldstart-containerd" \
+    "$out/bin/"
 mkdir "$out/share"
 cp -R "$here/containerd" "$here/systemd" "$here/kubernetes" "$out/share/"
 
