@@ -4,9 +4,11 @@
  * turns in one run; then servers are killed while reads wait for them, as a snapshotter may be, and what becomes of the
  * reads under a next server is counted. Prints a table and, as its last line, RESULT {JSON}.
  *
- *   fuseuring [ROUNDS]                    medians of ROUNDS rounds (default 7); needs root and Linux 6.14
- *
- * Sets the fuse module's parameter enable_uring for the time it runs.
+ *   fuseuring uring ROUNDS                the above: medians of ROUNDS rounds; needs root and Linux 6.14; sets the fuse module's
+ *                                         parameter enable_uring for the time it runs
+ *   fuseuring store ROUNDS                read and write only, on a fresh mount each time: first reads without and with bytes
+ *                                         that are pushed into the page cache before they are asked for (FUSE_NOTIFY_STORE):
+ *                                         small files when their names were looked up, and what follows a read of the large one
  *
  * The interface: include/uapi/linux/fuse.h since 7.42 (struct fuse_uring_req_header, FUSE_IO_URING_CMD_*); a queue per possible
  * CPU, each entry of it with a header and a payload of the largest request, registered once, then committed and fetched.
@@ -43,6 +45,8 @@
 #define BIG (256 * MIB)
 #define SMALL (8 * KIB)
 #define SMALL_FILES 2000
+#define MEDIUM (128 * KIB)
+#define MEDIUM_FILES 1000
 #define MAX_READ MIB
 /* As many as the snapshotter has. */
 #define DEVICES 4
@@ -50,13 +54,15 @@
 #define MAX_CPUS 256
 #define READERS 8
 #define DEATHS 20
+#define MOUNTS 16
 
 #define YEAR (365L * 24 * 3600)
 #define ROOT_NODE 1
 #define BIG_NODE 2
 /* Has the same bytes; a server that holds back takes reads of it and never answers. */
 #define HELD_NODE 3
-#define FIRST_SMALL 1000
+#define FIRST_SMALL 10000
+#define FIRST_MEDIUM 20000
 
 /* Younger than the header of Debian 12. */
 #define OVER_IO_URING_FLAG2 (1u << 9)
@@ -119,11 +125,19 @@ static double quantile(double *values, size_t count, double q) {
 
 static bool holds_back;
 
+static uint64_t size_of(uint64_t node) {
+    return node == ROOT_NODE ? 0 : node < FIRST_SMALL ? BIG : node < FIRST_MEDIUM ? SMALL : MEDIUM;
+}
+
+static uint64_t base_of(uint64_t node) {
+    return node < FIRST_SMALL ? 0 : node < FIRST_MEDIUM ? (node - FIRST_SMALL) * SMALL : (node - FIRST_MEDIUM) * MEDIUM;
+}
+
 static void attributes(struct fuse_attr *attr, uint64_t node) {
     attr->ino = node;
     attr->mode = node == ROOT_NODE ? S_IFDIR | 0555 : S_IFREG | 0444;
     attr->nlink = 1;
-    attr->size = node == ROOT_NODE ? 0 : node < FIRST_SMALL ? BIG : SMALL;
+    attr->size = size_of(node);
     attr->blksize = 4096;
 }
 
@@ -144,6 +158,8 @@ static int answer(const struct fuse_in_header *in, const void *fixed, const char
             entry->nodeid = HELD_NODE;
         else if (sscanf(name, "f%d", &number) == 1 && number < SMALL_FILES)
             entry->nodeid = FIRST_SMALL + number;
+        else if (sscanf(name, "m%d", &number) == 1 && number < MEDIUM_FILES)
+            entry->nodeid = FIRST_MEDIUM + number;
         else
             return -ENOENT;
         /* Names of small files are asked for each time. */
@@ -161,8 +177,7 @@ static int answer(const struct fuse_in_header *in, const void *fixed, const char
     }
     case FUSE_READ: {
         const struct fuse_read_in *read = fixed;
-        uint64_t size = in->nodeid < FIRST_SMALL ? BIG : SMALL;
-        uint64_t base = in->nodeid < FIRST_SMALL ? 0 : (in->nodeid - FIRST_SMALL) * SMALL;
+        uint64_t size = size_of(in->nodeid), base = base_of(in->nodeid);
         if (holds_back && in->nodeid == HELD_NODE) return NO_ANSWER;
         if (read->offset >= size) return 0;
         uint64_t length = read->size < size - read->offset ? read->size : size - read->offset;
@@ -188,12 +203,28 @@ struct buffer {
     char name[256];
 };
 
+/* When bytes are pushed that nobody has asked for. */
+enum store { NEVER, AFTER_LOOKUP, SOON_AFTER_LOOKUP, AFTER_LOOKUP_BY_WORKER, AFTER_READ };
+/* What a reader may need to take note of the answer: before that the node is not known. */
+#define SOON 10e-6
+
+struct store_job {
+    uint64_t node, offset;
+    double due;
+};
+
+/* Of the server, for its parent to see. */
+struct counts {
+    uint64_t reads, stored, refused, dropped;
+};
+
 /* What one server after another needs, to serve the same mounted file system. */
 struct way {
-    const char *name;
     bool ring;
     /* The next server has the buffers that the last one registered, at their addresses. */
     bool keeps_buffers;
+    enum store store;
+    struct counts *counts;
     char mount[64];
     int devices[DEVICES];
     struct buffer *buffers;
@@ -221,6 +252,62 @@ struct server {
     int number;
 };
 
+static struct {
+    pthread_mutex_t lock;
+    pthread_cond_t filled;
+    struct store_job jobs[64];
+    unsigned taken, added;
+} stores = {.lock = PTHREAD_MUTEX_INITIALIZER, .filled = PTHREAD_COND_INITIALIZER};
+
+/* Waits for pages that a read has locked, so for whoever answers that read. */
+static void store(struct way *way, struct store_job job) {
+    uint64_t size = size_of(job.node), base = base_of(job.node);
+    if (job.offset >= size) return;
+    uint32_t length = size - job.offset < MAX_READ ? size - job.offset : MAX_READ;
+    struct fuse_notify_store_out out = {job.node, job.offset, length, 0};
+    struct fuse_out_header head = {sizeof head + sizeof out + length, FUSE_NOTIFY_STORE, 0};
+    struct iovec vector[] = {{&head, sizeof head}, {&out, sizeof out}, {bytes + base + job.offset, length}};
+    bool done = writev(way->devices[0], vector, 3) > 0;
+    __atomic_add_fetch(done ? &way->counts->stored : &way->counts->refused, 1, __ATOMIC_RELAXED);
+}
+
+static __attribute__((noreturn)) void *serve_stores(void *argument) {
+    while (true) {
+        pthread_mutex_lock(&stores.lock);
+        while (stores.taken == stores.added) pthread_cond_wait(&stores.filled, &stores.lock);
+        struct store_job job = stores.jobs[stores.taken++ % 64];
+        pthread_mutex_unlock(&stores.lock);
+        for (double due = job.due; now(CLOCK_MONOTONIC) < due;) {}
+        store(argument, job);
+    }
+}
+
+static void store_later(struct way *way, struct store_job job) {
+    pthread_mutex_lock(&stores.lock);
+    if (stores.added - stores.taken < 64) {
+        stores.jobs[stores.added++ % 64] = job;
+        pthread_cond_signal(&stores.filled);
+    } else
+        way->counts->dropped++;
+    pthread_mutex_unlock(&stores.lock);
+}
+
+/* What may be pushed once a request has been answered. */
+static void push(struct way *way, const struct fuse_in_header *in, const void *fixed, const char *out) {
+    if (in->opcode == FUSE_READ) __atomic_add_fetch(&way->counts->reads, 1, __ATOMIC_RELAXED);
+    if (in->opcode == FUSE_READ && way->store == AFTER_READ) {
+        const struct fuse_read_in *read = fixed;
+        if (in->nodeid == BIG_NODE || (in->nodeid >= FIRST_MEDIUM && read->offset == 0))
+            store_later(way, (struct store_job){in->nodeid, read->offset + read->size, 0});
+    }
+    if (in->opcode != FUSE_LOOKUP) return;
+    uint64_t node = ((const struct fuse_entry_out *)out)->nodeid;
+    if (node < FIRST_SMALL) return;
+    if (way->store == AFTER_LOOKUP) store_later(way, (struct store_job){node, 0, 0});
+    if (way->store == SOON_AFTER_LOOKUP) store_later(way, (struct store_job){node, 0, now(CLOCK_MONOTONIC) + SOON});
+    if (way->store == AFTER_LOOKUP_BY_WORKER) store(way, (struct store_job){node, 0, 0});
+}
+
 /* Takes and answers requests by read and write. Under io_uring INIT and what needs no answer still comes this way. */
 static void *serve_device(void *argument) {
     struct server *server = argument;
@@ -240,6 +327,7 @@ static void *serve_device(void *argument) {
         /* A reader may have gone meanwhile. */
         if (writev(device, vector, 2) < 0 && errno != ENOENT) warn("answer on /dev/fuse");
         if (in->opcode == FUSE_INIT && server->way->ring) return NULL;
+        if (rc > 0 && server->way->counts) push(server->way, in, request + sizeof *in, out);
     }
 }
 
@@ -384,6 +472,7 @@ static pid_t serve(struct way *way, bool first, bool holding_back) {
         struct fuse_out_header resend = {sizeof resend, NOTIFY_RESEND, 0};
         if (write(way->devices[0], &resend, sizeof resend) < 0) warn("FUSE_NOTIFY_RESEND");
     }
+    if (way->counts && pthread_create(&thread, NULL, serve_stores, way)) errx(1, "pthread_create");
     for (int i = 0; i < DEVICES; i++) devices[i] = (struct server){way, i};
     if (way->ring && first) serve_device(&devices[0]);
     for (int i = 0; way->ring && i < cpus; i++) {
@@ -408,11 +497,10 @@ static int open_file(const struct way *way, const char *name, int flags) {
     return fd;
 }
 
-static pid_t mount_way(struct way *way, const char *name, bool ring, bool keeps_buffers, bool holding_back) {
+static pid_t mount_way(struct way *way, bool holding_back) {
     static int number;
     char options[128];
-    *way = (struct way){.name = name, .ring = ring, .keeps_buffers = keeps_buffers};
-    snprintf(way->mount, sizeof way->mount, "%s/%d", directory, number++);
+    snprintf(way->mount, sizeof way->mount, "%s/%d", directory, number++ % MOUNTS);
     if (mkdir(way->mount, 0755)) err(1, "mkdir %s", way->mount);
     for (int i = 0; i < DEVICES; i++)
         if ((way->devices[i] = open("/dev/fuse", O_RDWR | O_CLOEXEC)) < 0) err(1, "open /dev/fuse");
@@ -421,7 +509,7 @@ static pid_t mount_way(struct way *way, const char *name, bool ring, bool keeps_
         err(1, "mount %s", way->mount);
     for (int i = 1; i < DEVICES; i++)
         if (ioctl(way->devices[i], FUSE_DEV_IOC_CLONE, &way->devices[0])) err(1, "FUSE_DEV_IOC_CLONE");
-    if (keeps_buffers) {
+    if (way->keeps_buffers) {
         way->buffers = shared(cpus * DEPTH * sizeof *way->buffers);
         way->payloads = shared(cpus * DEPTH * MAX_READ);
     }
@@ -624,11 +712,11 @@ struct deaths {
 };
 
 /* One death: more reads of each processor wait than its queue has entries, so that some are taken and some are not. */
-static void one_death(struct deaths *deaths, const char *name, bool ring, bool keeps_buffers) {
-    struct way way;
+static void one_death(struct deaths *deaths, bool ring, bool keeps_buffers) {
+    struct way way = {.ring = ring, .keeps_buffers = keeps_buffers};
     int many = cpus * (DEPTH + 2);
     struct victim *victims = shared((many + cpus) * sizeof *victims), *fresh = victims + many;
-    pid_t server = mount_way(&way, name, ring, keeps_buffers, true);
+    pid_t server = mount_way(&way, true);
     int fd = open_file(&way, "held", O_DIRECT);
     for (int i = 0; i < many; i++) start_victim(&victims[i], fd, i, false);
     sleep_ms(500);
@@ -651,11 +739,11 @@ static void one_death(struct deaths *deaths, const char *name, bool ring, bool k
 }
 
 /* Many deaths at random moments under readers that read all the time. */
-static void many_deaths(struct deaths *deaths, const char *name, bool ring, bool keeps_buffers) {
-    struct way way;
+static void many_deaths(struct deaths *deaths, bool ring, bool keeps_buffers) {
+    struct way way = {.ring = ring, .keeps_buffers = keeps_buffers};
     struct victim *victims = shared(READERS * sizeof *victims);
     uint64_t before[READERS], seed = 4711;
-    pid_t server = mount_way(&way, name, ring, keeps_buffers, false);
+    pid_t server = mount_way(&way, false);
     int fd = open_file(&way, "big", O_DIRECT);
     for (int i = 0; i < READERS; i++) start_victim(&victims[i], fd, i, true);
     for (int i = 0; i < DEATHS; i++) {
@@ -686,16 +774,120 @@ static void print_deaths(const char *what, const char *format, const struct deat
     printf("\n");
 }
 
-static int bench(int rounds) {
+static void fill(void) {
+    uint64_t seed = 20;
+    bytes = shared(BIG);
+    for (long i = 0; i < BIG / 8; i++) ((uint64_t *)bytes)[i] = next_random(&seed);
+}
+
+enum { S_P50, S_P99, S_CPU, S_READS, M_P50, M_P99, M_CPU, M_READS, L_SPEED, L_CPU, L_READS, STORED, REFUSED, STORE_VALUES };
+static const char *const store_values[STORE_VALUES] = {"2,000 files of 8 KiB: open, read: p50 µs", "  p99 µs",
+    "  processor µs per file, both sides", "  reads that came to the server", "1,000 files of 128 KiB in pieces of 4: p50 µs",
+    "  p99 µs", "  processor µs per file, both sides", "  reads that came to the server", "a large file, page cache dropped: GB/s",
+    "  processor µs per MiB, both sides", "  reads that came to the server", "stores of all these that were taken", "  and refused"};
+
+/* Reads each of many files for the first time, in pieces; gives microseconds of each. */
+static void first_reads(const struct way *way, char letter, int many, uint64_t size, size_t piece, double *times) {
+    static char into[MEDIUM];
+    for (int i = 0; i < many; i++) {
+        char name[16];
+        snprintf(name, sizeof name, "%c%05d", letter, i);
+        double start = now(CLOCK_MONOTONIC);
+        int fd = open_file(way, name, 0);
+        for (uint64_t offset = 0; offset < size; offset += piece)
+            if (read(fd, into + offset, piece) != (ssize_t)piece) err(1, "read %s at %lu", name, offset);
+        times[i] = 1e6 * (now(CLOCK_MONOTONIC) - start);
+        check(size, size, into, i * size);
+        close(fd);
+    }
+}
+
+static void measure_store(enum store store, double *result) {
+    static double times[SMALL_FILES];
+    struct way way = {.store = store, .counts = shared(sizeof *way.counts)};
+    volatile struct counts *counts = way.counts;
+    pid_t server = mount_way(&way, false);
+    set_read_ahead(&way);
+
+    double cpu = processor(server);
+    first_reads(&way, 'f', SMALL_FILES, SMALL, SMALL, times);
+    result[S_CPU] = 1e6 * (processor(server) - cpu) / SMALL_FILES;
+    result[S_P50] = quantile(times, SMALL_FILES, 0.5);
+    result[S_P99] = quantile(times, SMALL_FILES, 0.99);
+    result[S_READS] = counts->reads;
+
+    cpu = processor(server);
+    first_reads(&way, 'm', MEDIUM_FILES, MEDIUM, 4 * KIB, times);
+    result[M_CPU] = 1e6 * (processor(server) - cpu) / MEDIUM_FILES;
+    result[M_P50] = quantile(times, MEDIUM_FILES, 0.5);
+    result[M_P99] = quantile(times, MEDIUM_FILES, 0.99);
+    result[M_READS] = counts->reads - result[S_READS];
+
+    int fd = open_file(&way, "big", 0);
+    uint64_t before = counts->reads;
+    cpu = processor(server);
+    enum { PASSES = 5 };
+    double speeds[PASSES];
+    for (int pass = 0; pass < PASSES; pass++) {
+        speeds[pass] = sequential(fd, 128 * KIB, BIG);
+        posix_fadvise(fd, 0, 0, POSIX_FADV_DONTNEED);
+    }
+    result[L_SPEED] = quantile(speeds, PASSES, 0.5);
+    result[L_CPU] = 1e6 * (processor(server) - cpu) / (PASSES * BIG / MIB);
+    result[L_READS] = (counts->reads - before) / (double)PASSES;
+    result[STORED] = counts->stored;
+    result[REFUSED] = counts->refused;
+    close(fd);
+    unmount_way(&way);
+    end(server);
+    munmap(way.counts, sizeof *way.counts);
+}
+
+static int bench_store(int rounds) {
+    enum { WAYS = 5 };
+    static const char *const names[WAYS] = {"never", "look-up", "10 µs later", "same thread", "read"};
+    double *results[WAYS][STORE_VALUES], medians[WAYS][STORE_VALUES];
+    fill();
+    for (int w = 0; w < WAYS; w++)
+        for (int v = 0; v < STORE_VALUES; v++) results[w][v] = calloc(rounds, sizeof(double));
+    for (int round = 0; round < rounds; round++) {
+        for (int turn = 0; turn < WAYS; turn++) {
+            double one[STORE_VALUES];
+            int w = (round + turn) % WAYS;
+            measure_store(w, one);
+            for (int v = 0; v < STORE_VALUES; v++) results[w][v][round] = one[v];
+        }
+        fprintf(stderr, "round %d of %d\n", round + 1, rounds);
+    }
+    printf("%-50s", "medians; bytes are pushed after");
+    for (int w = 0; w < WAYS; w++) printf("%*s", 14 + (strstr(names[w], "µ") != NULL), names[w]);
+    printf("\n");
+    for (int v = 0; v < STORE_VALUES; v++) {
+        printf("%-*s", 50 + (strstr(store_values[v], "µ") != NULL), store_values[v]);
+        for (int w = 0; w < WAYS; w++) printf("%14.2f", medians[w][v] = quantile(results[w][v], rounds, 0.5));
+        printf("\n");
+    }
+    printf("RESULT {\"store_lookup_small_file_ratio\": %.2f, \"store_soon_small_file_ratio\": %.2f, "
+           "\"store_same_thread_small_file_ratio\": %.2f, \"store_soon_small_file_cpu_ratio\": %.2f, "
+           "\"store_read_medium_file_ratio\": %.2f, \"store_read_medium_file_cpu_ratio\": %.2f, \"store_read_seq_ratio\": %.2f, "
+           "\"store_read_seq_cpu_ratio\": %.2f}\n",
+        medians[NEVER][S_P50] / medians[AFTER_LOOKUP][S_P50], medians[NEVER][S_P50] / medians[SOON_AFTER_LOOKUP][S_P50],
+        medians[NEVER][S_P50] / medians[AFTER_LOOKUP_BY_WORKER][S_P50],
+        medians[NEVER][S_CPU] / medians[SOON_AFTER_LOOKUP][S_CPU], medians[NEVER][M_P50] / medians[AFTER_READ][M_P50],
+        medians[NEVER][M_CPU] / medians[AFTER_READ][M_CPU], medians[AFTER_READ][L_SPEED] / medians[NEVER][L_SPEED],
+        medians[NEVER][L_CPU] / medians[AFTER_READ][L_CPU]);
+    return 0;
+}
+
+static int bench_uring(int rounds) {
     struct way ways[2];
     pid_t servers[2];
     double *results[2][MEASURES], ratio[MEASURES];
     static const char *const names[] = {"read/write", "io_uring", "buffers kept"};
-    bytes = shared(BIG);
-    uint64_t seed = 20;
-    for (long i = 0; i < BIG / 8; i++) ((uint64_t *)bytes)[i] = next_random(&seed);
+    fill();
     for (int w = 0; w < 2; w++) {
-        servers[w] = mount_way(&ways[w], names[w], w, false, false);
+        ways[w] = (struct way){.ring = w};
+        servers[w] = mount_way(&ways[w], false);
         set_read_ahead(&ways[w]);
         for (int m = 0; m < MEASURES; m++) results[w][m] = calloc(rounds, sizeof(double));
     }
@@ -724,8 +916,8 @@ static int bench(int rounds) {
     struct deaths deaths[3] = {0};
     for (int i = 0; i < 3; i++) {
         fprintf(stderr, "deaths: %s\n", names[i]);
-        one_death(&deaths[i], names[i], i > 0, i == 2);
-        many_deaths(&deaths[i], names[i], i > 0, i == 2);
+        one_death(&deaths[i], i > 0, i == 2);
+        many_deaths(&deaths[i], i > 0, i == 2);
     }
     printf("\n%-64s%14s%14s%14s\n", "a server is killed, the next one goes on", names[0], names[1], names[2]);
 #define LINE(what, field) print_deaths(what, "%14d", deaths, offsetof(struct deaths, field))
@@ -771,7 +963,7 @@ static pid_t worker;
 
 /* Forced, so that nothing waits any more for a server that was killed. */
 static void unmount_all(void) {
-    for (int i = 0; i < 16; i++) {
+    for (int i = 0; i < MOUNTS; i++) {
         char path[64];
         snprintf(path, sizeof path, "%s/%d", directory, i);
         umount2(path, MNT_FORCE | MNT_DETACH);
@@ -786,28 +978,29 @@ static void stop(int signal) {
 }
 
 int main(int argc, char **argv) {
-    int rounds = argc > 1 ? atoi(argv[1]) : 7;
-    char before;
-    if (argc > 2 || rounds < 1) errx(2, "usage: fuseuring [ROUNDS]");
+    bool uring = argc == 3 && !strcmp(argv[1], "uring");
+    int rounds = argc == 3 ? atoi(argv[2]) : 0;
+    char before = 'N';
+    if (rounds < 1 || (!uring && strcmp(argv[1], "store"))) errx(2, "usage: fuseuring uring|store ROUNDS");
     int fd = open(PARAMETER, O_RDONLY | O_CLOEXEC);
-    if (fd < 0 || read(fd, &before, 1) != 1)
+    if (uring && (fd < 0 || read(fd, &before, 1) != 1))
         err(1, "this kernel has no FUSE over io_uring (Linux 6.14, CONFIG_FUSE_IO_URING): %s", PARAMETER);
     close(fd);
     cpus = sysconf(_SC_NPROCESSORS_CONF);
     if (cpus > MAX_CPUS) errx(1, "more than %d processors", MAX_CPUS);
     if (!mkdtemp(directory)) err(1, "mkdtemp");
-    if (!set_parameter('Y')) err(1, "write %s", PARAMETER);
+    if (uring && !set_parameter('Y')) err(1, "write %s", PARAMETER);
     worker = fork();
     if (!worker) {
         prctl(PR_SET_PDEATHSIG, SIGKILL);
-        exit(bench(rounds));
+        exit(uring ? bench_uring(rounds) : bench_store(rounds));
     }
     signal(SIGINT, stop);
     signal(SIGTERM, stop);
     signal(SIGHUP, stop);
     int status = 1;
     while (worker > 0 && waitpid(worker, &status, 0) < 0 && errno == EINTR) {}
-    if (!set_parameter(before)) warn("write %s", PARAMETER);
+    if (uring && !set_parameter(before)) warn("write %s", PARAMETER);
     unmount_all();
     rmdir(directory);
     return WIFEXITED(status) ? WEXITSTATUS(status) : 1;
