@@ -63,7 +63,8 @@ public record Configuration(
      * @param publish whether indexes are pushed into the images' repositories
      */
     public record Sharing(@Nullable Path keyFile, @Nullable String listen, List<String> peers, boolean publish) {
-        static final Sharing NONE = new Sharing(null, null, List.of(), false);
+        /** Nothing is shared. */
+        public static final Sharing NONE = new Sharing(null, null, List.of(), false);
 
         public Sharing {
             peers = List.copyOf(peers);

@@ -31,8 +31,7 @@ public enum Clients {
             Process process = new ProcessBuilder(repository.script("clients").toString(), name)
                     .redirectError(ProcessBuilder.Redirect.INHERIT)
                     .start();
-            String directory =
-                    new String(process.getInputStream().readAllBytes(), StandardCharsets.UTF_8).strip();
+            String directory = new String(process.getInputStream().readAllBytes(), StandardCharsets.UTF_8).strip();
             if (process.waitFor() != 0) {
                 throw new HostException(name + " could not be built; the reason stands above");
             }

@@ -131,7 +131,12 @@ final class TreeBench {
 
     /** Of all threads: on a machine that does other things as well this says more than the clock. */
     private static double processorSeconds() {
-        return ProcessHandle.current().info().totalCpuDuration().orElse(Duration.ZERO).toMillis() / 1e3;
+        return ProcessHandle.current()
+                        .info()
+                        .totalCpuDuration()
+                        .orElse(Duration.ZERO)
+                        .toMillis()
+                / 1e3;
     }
 
     private static double median(double[] values) {

@@ -102,6 +102,7 @@ class SnapshotsServiceTest {
                         "node-1",
                         Configuration.Serve.AUTO,
                         StoreSettings.DEFAULTS,
+                        Configuration.Sharing.NONE,
                         Map.of()),
                 "test",
                 dir.resolve("no-config.json"),
