@@ -55,6 +55,8 @@
 #define READERS 8
 #define DEATHS 20
 #define MOUNTS 16
+/* How one server follows another: both ways, with the last one's buffers, and by read and write after io_uring. */
+#define NEXT_WAYS 4
 /* Of one sequential measurement; their median counts. */
 #define PASSES 5
 
@@ -720,7 +722,7 @@ struct deaths {
 };
 
 /* One death: more reads of each processor wait than its queue has entries, so that some are taken and some are not. */
-static void one_death(struct deaths *deaths, bool ring, bool keeps_buffers) {
+static void one_death(struct deaths *deaths, bool ring, bool keeps_buffers, bool next_without) {
     struct way way = {.ring = ring, .keeps_buffers = keeps_buffers};
     int many = cpus * (DEPTH + 2);
     struct victim *victims = shared((many + cpus) * sizeof *victims), *fresh = victims + many;
@@ -730,6 +732,7 @@ static void one_death(struct deaths *deaths, bool ring, bool keeps_buffers) {
     sleep_ms(500);
     deaths->waited = count(victims, many, WAITING);
     end(server);
+    if (next_without) way.ring = false;
     server = serve(&way, false, false);
     await(victims, many, 3000);
     deaths->answered = count(victims, many, RIGHT);
@@ -778,7 +781,7 @@ static void many_deaths(struct deaths *deaths, bool ring, bool keeps_buffers) {
 
 static void print_deaths(const char *what, const char *format, const struct deaths *deaths, size_t offset) {
     printf("%-64s", what);
-    for (int i = 0; i < 3; i++) printf(format, *(const int *)((const char *)&deaths[i] + offset));
+    for (int i = 0; i < NEXT_WAYS; i++) printf(format, *(const int *)((const char *)&deaths[i] + offset));
     printf("\n");
 }
 
@@ -890,7 +893,7 @@ static int bench_uring(int rounds) {
     struct way ways[2];
     pid_t servers[2];
     double *results[2][MEASURES], ratio[MEASURES];
-    static const char *const names[] = {"read/write", "io_uring", "buffers kept"};
+    static const char *const names[NEXT_WAYS] = {"read/write", "io_uring", "buffers kept", "back to r/w"};
     fill();
     for (int w = 0; w < 2; w++) {
         ways[w] = (struct way){.ring = w};
@@ -920,13 +923,15 @@ static int bench_uring(int rounds) {
         printf("%-*s%12.2f%12.2f%26.2f\n", width, measures[m].name, device, ring, ratio[m]);
     }
 
-    struct deaths deaths[3] = {0};
-    for (int i = 0; i < 3; i++) {
+    struct deaths deaths[NEXT_WAYS] = {0};
+    for (int i = 0; i < NEXT_WAYS; i++) {
         fprintf(stderr, "deaths: %s\n", names[i]);
-        one_death(&deaths[i], i > 0, i == 2);
-        many_deaths(&deaths[i], i > 0, i == 2);
+        one_death(&deaths[i], i > 0, i == 2, i == 3);
+        if (i < 3) many_deaths(&deaths[i], i > 0, i == 2);
     }
-    printf("\n%-64s%14s%14s%14s\n", "a server is killed, the next one goes on", names[0], names[1], names[2]);
+    printf("\n%-64s", "a server is killed, the next one goes on");
+    for (int i = 0; i < NEXT_WAYS; i++) printf("%14s", names[i]);
+    printf("\n");
 #define LINE(what, field) print_deaths(what, "%14d", deaths, offsetof(struct deaths, field))
     LINE("reads that waited when it died", waited);
     LINE("  answered rightly under the next one", answered);
@@ -984,6 +989,18 @@ static void stop(int signal) {
     unmount_all();
 }
 
+/* Also those that may be plugged in some day: requests go to rings only when each of these has its queue. */
+static int possible_cpus(void) {
+    FILE *file = fopen("/sys/devices/system/cpu/possible", "r");
+    int first, last;
+    int n = file ? fscanf(file, "%d-%d", &first, &last) : 0;
+    if (n < 1) errx(1, "cannot read the processors that are possible");
+    fclose(file);
+    if (n == 1) last = first;
+    if (last >= MAX_CPUS) errx(1, "more than %d processors", MAX_CPUS);
+    return last + 1;
+}
+
 int main(int argc, char **argv) {
     bool uring = argc == 3 && !strcmp(argv[1], "uring");
     int rounds = argc == 3 ? atoi(argv[2]) : 0;
@@ -993,8 +1010,7 @@ int main(int argc, char **argv) {
     if (uring && (fd < 0 || read(fd, &before, 1) != 1))
         err(1, "this kernel has no FUSE over io_uring (Linux 6.14, CONFIG_FUSE_IO_URING): %s", PARAMETER);
     close(fd);
-    cpus = sysconf(_SC_NPROCESSORS_CONF);
-    if (cpus > MAX_CPUS) errx(1, "more than %d processors", MAX_CPUS);
+    cpus = possible_cpus();
     if (!mkdtemp(directory)) err(1, "mkdtemp");
     if (uring && !set_parameter('Y')) err(1, "write %s", PARAMETER);
     worker = fork();
