@@ -4,15 +4,36 @@ import java.io.ByteArrayOutputStream;
 import java.lang.foreign.Arena;
 import java.lang.foreign.MemorySegment;
 import java.lang.foreign.ValueLayout;
+import java.net.URI;
 import java.nio.charset.StandardCharsets;
 import java.nio.file.Path;
+import java.util.HexFormat;
 
 /**
  * A path as the kernel has it. Java keeps the bytes of a path that it was given by the kernel, but its text form loses
  * those that the locale's encoding does not have, and daemons run in the C locale.
  */
-final class PathBytes {
+public final class PathBytes {
     private PathBytes() {}
+
+    /**
+     * A path below a directory, whatever bytes it has: {@link Path#resolve(String)} refuses those that the locale's encoding
+     * does not have.
+     *
+     * @param path relative, a byte per char, none of them 0
+     */
+    public static Path resolve(Path directory, String path) {
+        if (path.chars().allMatch(c -> c < 128)) {
+            return directory.resolve(path);
+        }
+        // The URI form takes every byte.
+        StringBuilder uri = new StringBuilder(directory.toUri().getRawPath());
+        uri.append(uri.charAt(uri.length() - 1) == '/' ? "" : "/");
+        path.chars()
+                .forEach(c -> uri.append(
+                        c == '/' ? "/" : "%" + HexFormat.of().withUpperCase().toHexDigits((byte) c)));
+        return Path.of(URI.create("file://" + uri));
+    }
 
     /** The path as a C string. */
     static MemorySegment of(Arena arena, Path path) {

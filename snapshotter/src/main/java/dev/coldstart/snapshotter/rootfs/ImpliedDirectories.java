@@ -2,6 +2,7 @@ package dev.coldstart.snapshotter.rootfs;
 
 import dev.coldstart.linux.FileAttributes;
 import dev.coldstart.linux.FileTree;
+import dev.coldstart.linux.PathBytes;
 import dev.coldstart.linux.Xattr;
 import dev.coldstart.snapshotter.metadata.Catalog;
 import dev.coldstart.snapshotter.metadata.Snapshot;
@@ -50,7 +51,7 @@ public final class ImpliedDirectories {
      * The layer that goes above a snapshot's own.
      *
      * @param own the snapshot's own layer, mounted
-     * @param implied its directories without an entry, parents first
+     * @param implied its directories without an entry, parents first, a byte per char
      * @param below the layers below, the topmost first
      * @return null if none is needed
      */
@@ -72,10 +73,6 @@ public final class ImpliedDirectories {
         List<FileTime> times = new ArrayList<>(List.of(Files.getLastModifiedTime(own)));
         boolean needed = false;
         for (String path : implied) {
-            // Java cannot be relied upon to open other names.
-            if (!path.chars().allMatch(c -> c < 0x80)) {
-                continue;
-            }
             Path source = find(path, below);
             if (source == null) {
                 continue;
@@ -84,13 +81,14 @@ public final class ImpliedDirectories {
             int slash = path.indexOf('/');
             for (int end = slash < 0 ? path.length() : slash; ; end = path.indexOf('/', end + 1)) {
                 String part = end < 0 ? path : path.substring(0, end);
-                Path directory = fresh.resolve(part);
+                Path directory = PathBytes.resolve(fresh, part);
                 if (!Files.exists(directory)) {
-                    Path as = known.contains(part) ? find(part, below) : own.resolve(part);
+                    Path seen = known.contains(part) ? find(part, below) : null;
+                    Path as = seen == null ? PathBytes.resolve(own, part) : seen;
                     Files.createDirectory(directory);
-                    copyAttributes(as == null ? own.resolve(part) : as, directory);
+                    copyAttributes(as, directory);
                     directories.add(directory);
-                    times.add(Files.getLastModifiedTime(as == null ? own.resolve(part) : as));
+                    times.add(Files.getLastModifiedTime(as));
                 }
                 if (part.length() == path.length()) {
                     break;
@@ -116,7 +114,7 @@ public final class ImpliedDirectories {
             boolean hidden = false;
             boolean there = true;
             for (String name : path.split("/", -1)) {
-                at = at.resolve(name);
+                at = PathBytes.resolve(at, name);
                 if (!Files.exists(at, LinkOption.NOFOLLOW_LINKS)) {
                     there = false;
                     break;

@@ -5,6 +5,7 @@ import static org.junit.jupiter.api.Assumptions.assumeTrue;
 
 import dev.coldstart.linux.FileAttributes;
 import dev.coldstart.linux.Mount;
+import dev.coldstart.linux.PathBytes;
 import dev.coldstart.linux.SpecialFile;
 import dev.coldstart.snapshotter.metadata.MetadataStore;
 import dev.coldstart.snapshotter.metadata.Snapshot;
@@ -74,6 +75,30 @@ class ImpliedDirectoriesTest {
             Mount.umount(merged.toString(), Mount.MNT_DETACH);
         }
         assertThat(implied.layer(snapshot, high, List.of("tmp"), List.of(low))).isEqualTo(above);
+        implied.remove(snapshot);
+        assertThat(above).doesNotExist();
+    }
+
+    @Test
+    void namesHaveAnyBytes() throws Exception {
+        // UTF-8, Latin 1, and what is neither; one in another.
+        List<String> paths = List.of(
+                "caf\u00c3\u00a9", "caf\u00c3\u00a9/\u00e9", "caf\u00c3\u00a9/\u00e9/\u00ff\u0080 %41", "\u0001");
+        int mode = 0701;
+        for (String path : paths) {
+            directory(PathBytes.resolve(low, path), mode++, 1000);
+            directory(PathBytes.resolve(high, path), 0755, 0);
+        }
+        Files.writeString(PathBytes.resolve(high, paths.get(2)).resolve("file"), "x");
+        Path above = implied.layer(snapshot, high, paths, List.of(low));
+        assertThat(above).isNotNull();
+        mode = 0701;
+        for (String path : paths) {
+            assertThat(Files.readAttributes(PathBytes.resolve(above, path), "unix:mode,uid"))
+                    .as(path)
+                    .containsEntry("mode", 0040000 | mode++)
+                    .containsEntry("uid", 1000);
+        }
         implied.remove(snapshot);
         assertThat(above).doesNotExist();
     }
