@@ -157,7 +157,7 @@ public final class Snapshotter implements AutoCloseable {
                 metadata, containerd, resolver, source, objects, known, trees, root.resolve("index"), origins);
         layers.recover();
         Pins pins = Pins.open(root.resolve("meta").resolve("pins"));
-        LayerRetention retention = new LayerRetention(metadata, known, trees, root.resolve("index"), pins);
+        LayerRetention retention = new LayerRetention(metadata, known, trees, layers, root.resolve("index"), pins);
         objects.watch(retention, new LayerObjects(known, fetcher));
         RamTier ram = RamTier.open(state.resolve("ram"), configuration.store().ramMax(), retention);
         Staging staging = new Staging(pins, retention, objects, ram);

@@ -50,7 +50,9 @@ import java.net.UnixDomainSocketAddress;
 import java.nio.charset.StandardCharsets;
 import java.nio.file.Files;
 import java.nio.file.Path;
+import java.nio.file.attribute.FileTime;
 import java.time.Duration;
+import java.time.Instant;
 import java.util.ArrayList;
 import java.util.List;
 import java.util.Map;
@@ -67,6 +69,7 @@ class SnapshotterTest {
     @TempDir
     Path dir;
 
+    private Path state = Path.of("/nowhere");
     private Configuration.Serve serve = Configuration.Serve.AUTO;
     private final List<Path> mounted = new ArrayList<>();
     private StoreSettings store = StoreSettings.DEFAULTS;
@@ -79,6 +82,7 @@ class SnapshotterTest {
         assumeTrue(Integer.valueOf(0).equals(Files.getAttribute(Path.of("/proc/self"), "unix:uid")), "needs root");
         assumeTrue(Files.exists(Path.of("/dev/fuse")), "needs /dev/fuse");
         loop = new MultiThreadIoEventLoopGroup(1, NioIoHandler.newFactory());
+        state = dir.resolve("run");
         restart();
     }
 
@@ -89,7 +93,7 @@ class SnapshotterTest {
         snapshotter = Snapshotter.start(
                 new Configuration(
                         dir.resolve("root"),
-                        dir.resolve("run"),
+                        state,
                         dir.resolve("no-containerd.sock"),
                         Duration.ofSeconds(20),
                         "node-1",
@@ -114,13 +118,14 @@ class SnapshotterTest {
         if (loop != null) {
             var _ = loop.shutdownGracefully();
         }
-        assertThat(MountTable.read()).noneMatch(entry -> entry.mountPoint().startsWith(dir.toString()));
+        assertThat(MountTable.read())
+                .noneMatch(entry -> entry.mountPoint().startsWith(dir.toString())
+                        || entry.mountPoint().startsWith(state.toString()));
     }
 
     private ManagedChannel channel(String socket) {
         assert loop != null;
-        ManagedChannel channel = NettyChannelBuilder.forAddress(
-                        UnixDomainSocketAddress.of(dir.resolve("run").resolve(socket)))
+        ManagedChannel channel = NettyChannelBuilder.forAddress(UnixDomainSocketAddress.of(state.resolve(socket)))
                 .channelType(NioDomainSocketChannel.class)
                 .eventLoopGroup(loop)
                 .overrideAuthority("localhost")
@@ -574,5 +579,46 @@ class SnapshotterTest {
             assertThat(sum).isLessThan(22 << 20);
             unmount(mounted);
         }
+    }
+
+    @Test
+    void theIndexAndTreeOfARemovedLayerMakeRoomAndThoseOfAMountedOneStay() throws Exception {
+        store = new StoreSettings(new Size(8, Size.Unit.MIB), Size.ZERO, 0, StoreSettings.Verify.ONCE, 0);
+        restart();
+        TestLayer kept = TestLayer.generate(20);
+        TestLayer gone = TestLayer.generate(21);
+        Instant before = Instant.now().minus(Duration.ofDays(1));
+        try (FaultyRegistry registry = new FaultyRegistry(true)) {
+            String keptTop = pull(registry, kept);
+            String goneTop = pull(registry, gone);
+            var _ = snapshots()
+                    .remove(RemoveSnapshotRequest.newBuilder().setKey(goneTop).build());
+            for (TestLayer layer : List.of(kept, gone)) {
+                Files.setLastModifiedTime(of(layer, "trees", ".erofs"), FileTime.from(before));
+            }
+            Path mounted = view("kept", keptTop);
+            // More than the store may have, and all of it must stay.
+            for (Map.Entry<String, byte[]> file : kept.files().entrySet()) {
+                assertThat(mounted.resolve(file.getKey())).hasBinaryContent(file.getValue());
+            }
+            for (int i = 0; i < 600 && Files.exists(of(gone, "index", ".idx")); i++) {
+                Thread.sleep(100);
+            }
+            assertThat(of(gone, "index", ".idx")).doesNotExist();
+            assertThat(of(gone, "trees", ".erofs")).doesNotExist();
+            assertThat(of(kept, "index", ".idx")).exists();
+            assertThat(of(kept, "trees", ".erofs")).exists();
+
+            Path again = view("again", pull(registry, gone));
+            for (Map.Entry<String, byte[]> file : gone.files().entrySet()) {
+                assertThat(again.resolve(file.getKey())).hasBinaryContent(file.getValue());
+            }
+            unmount(again);
+            unmount(mounted);
+        }
+    }
+
+    private Path of(TestLayer layer, String directory, String suffix) {
+        return dir.resolve("root").resolve(directory).resolve(layer.digest().hex() + suffix);
     }
 }

@@ -21,8 +21,9 @@ import org.jspecify.annotations.Nullable;
 
 /**
  * Keeps the store within its bounds. First go objects that no layer has, then those of layers that nobody pins, the least
- * recently used layer first, and of pinned layers pieces of objects that are not complete: the kernel looks for complete
- * objects only, and remembers where it found them. An object that several layers have goes with the last of them.
+ * recently used layer first, then indexes and trees of layers that no snapshot stands on, which a registry's whole blob must
+ * be read for to have them again, and of pinned layers pieces of objects that are not complete: the kernel looks for
+ * complete objects only, and remembers where it found them. An object that several layers have goes with the last of them.
  */
 final class Eviction {
     private static final System.Logger LOG = System.getLogger(Eviction.class.getName());
@@ -32,6 +33,9 @@ final class Eviction {
     private static final Duration PAUSE = Duration.ofSeconds(60);
     /** A layer that is being read for the first time has no index yet. */
     private static final Duration ORPHAN_AGE = Duration.ofHours(1);
+
+    /** What was indexed just now is about to be pulled. */
+    private static final Duration FRESH = Duration.ofHours(1);
 
     private final ObjectStore store;
     private final Room room;
@@ -112,6 +116,13 @@ final class Eviction {
                 if (!layer.pinned() && !retention.isPinned(layer.digest())) {
                     freed += evictPartials(layer, partials, goal - freed);
                     freed += evictComplete(layer, layers, i, goal - freed);
+                }
+            }
+            Instant young = Instant.now().minus(FRESH);
+            for (int i = 0; i < layers.size() && freed < goal; i++) {
+                Retention.Layer layer = layers.get(i);
+                if (!layer.pinned() && layer.used().isBefore(young)) {
+                    freed += retention.forget(layer.digest());
                 }
             }
             for (int i = 0; i < layers.size() && freed < goal; i++) {

@@ -17,6 +17,14 @@ public interface Retention {
     boolean isPinned(Digest layer);
 
     /**
+     * Lets go of what else is kept of a layer, its index and its tree, unless a snapshot stands on it, somebody wants it, or
+     * somebody is about to use it.
+     *
+     * @return bytes given back, 0 if it stays
+     */
+    long forget(Digest layer) throws IOException;
+
+    /**
      * A layer.
      *
      * @param index null if it cannot be read

@@ -35,14 +35,22 @@ public final class LayerRetention implements Retention {
     private final MetadataStore metadata;
     private final KnownLayers known;
     private final LayerMounts trees;
+    private final RemoteLayers remote;
     private final Path indexes;
     private final Pins pins;
 
     /** @param indexes where the layers' indexes lie, {@code HEX.idx} */
-    public LayerRetention(MetadataStore metadata, KnownLayers known, LayerMounts trees, Path indexes, Pins pins) {
+    public LayerRetention(
+            MetadataStore metadata,
+            KnownLayers known,
+            LayerMounts trees,
+            RemoteLayers remote,
+            Path indexes,
+            Pins pins) {
         this.metadata = metadata;
         this.known = known;
         this.trees = trees;
+        this.remote = remote;
         this.indexes = indexes;
         this.pins = pins;
     }
@@ -92,6 +100,11 @@ public final class LayerRetention implements Retention {
     @Override
     public boolean isPinned(Digest layer) {
         return pins.tier(layer) != null || underSnapshots().contains(layer);
+    }
+
+    @Override
+    public long forget(Digest layer) throws IOException {
+        return isPinned(layer) ? 0 : remote.forget(layer);
     }
 
     private Set<Digest> underSnapshots() {

@@ -1,5 +1,6 @@
 package dev.coldstart.snapshotter.rootfs;
 
+import dev.coldstart.linux.FileAttributes;
 import dev.coldstart.snapshotter.content.ContentStore;
 import dev.coldstart.snapshotter.content.LayerResolver;
 import dev.coldstart.snapshotter.content.ResolvedLayer;
@@ -316,6 +317,37 @@ public final class RemoteLayers {
         } finally {
             lock.unlock();
         }
+    }
+
+    /**
+     * Deletes a layer's index and tree, unless a snapshot stands on it or somebody is at work on it. Who has the index open
+     * keeps it, and may be asked for objects of the layer as before.
+     *
+     * @return bytes given back
+     */
+    long forget(Digest layer) throws IOException {
+        ReentrantLock lock = lock(layer);
+        if (!lock.tryLock()) {
+            return 0;
+        }
+        try {
+            if (metadata.catalog().uses(layer) || trees.find(layer) != null) {
+                return 0;
+            }
+            // The index is what makes the layer known, so a process that dies in between leaves one to try again with.
+            return delete(trees.file(layer)) + delete(index(layer));
+        } finally {
+            lock.unlock();
+        }
+    }
+
+    private static long delete(Path file) throws IOException {
+        if (!Files.exists(file)) {
+            return 0;
+        }
+        long size = FileAttributes.allocatedBytes(file);
+        Files.delete(file);
+        return size;
     }
 
     /** The file of a layer's index. */

@@ -130,6 +130,25 @@ class EvictionTest {
     }
 
     @Test
+    void indexesAndTreesGoAfterAllObjectsTheOldestFirst() throws Exception {
+        TestLayer pinned = layers.add(1);
+        TestLayer old = layers.add(2);
+        TestLayer young = layers.add(3);
+        layers.pinned.add(pinned.digest());
+        putAll(old);
+        putAll(young);
+        eviction.evict(5 * MIB);
+        assertThat(layers.forgotten).as("while there are objects to let go").isEmpty();
+        eviction.evict(1000 * MIB);
+        assertThat(count(young)).isZero();
+        assertThat(layers.forgotten).containsExactly(old.digest(), young.digest());
+        layers.forgotten.clear();
+        layers.used.put(young.digest(), Instant.now());
+        eviction.evict(1000 * MIB);
+        assertThat(layers.forgotten).as("one of them indexed just now").containsExactly(old.digest());
+    }
+
+    @Test
     void anObjectOfTwoLayersStaysAsLongAsOneOfThemIsPinned() throws Exception {
         TestLayer one = layers.add(1);
         TestLayer twin = layers.twin(one);

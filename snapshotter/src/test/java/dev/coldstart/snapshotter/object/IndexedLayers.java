@@ -15,8 +15,10 @@ import java.nio.file.Path;
 import java.time.Instant;
 import java.util.ArrayList;
 import java.util.Arrays;
+import java.util.HashMap;
 import java.util.HashSet;
 import java.util.List;
+import java.util.Map;
 import java.util.Objects;
 import java.util.Set;
 import org.jspecify.annotations.Nullable;
@@ -24,6 +26,8 @@ import org.jspecify.annotations.Nullable;
 /** Indexes of generated layers, as a node would have them, and their bytes as a registry would. */
 final class IndexedLayers implements Retention, Source {
     final Set<Digest> pinned = new HashSet<>();
+    final Map<Digest, Instant> used = new HashMap<>();
+    final List<Digest> forgotten = new ArrayList<>();
     boolean reachable = true;
     private final Path directory;
     private final List<Known> known = new ArrayList<>();
@@ -75,7 +79,7 @@ final class IndexedLayers implements Retention, Source {
             layers.add(new Layer(
                     one.data().digest(),
                     LayerIndex.open(one.index()),
-                    Instant.ofEpochSecond(layers.size()),
+                    used.getOrDefault(one.data().digest(), Instant.ofEpochSecond(layers.size())),
                     isPinned(one.data().digest()),
                     false));
         }
@@ -85,6 +89,12 @@ final class IndexedLayers implements Retention, Source {
     @Override
     public boolean isPinned(Digest layer) {
         return pinned.contains(layer);
+    }
+
+    @Override
+    public long forget(Digest layer) {
+        forgotten.add(layer);
+        return 1;
     }
 
     @Override
