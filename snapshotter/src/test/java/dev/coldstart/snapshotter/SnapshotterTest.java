@@ -5,6 +5,7 @@ import static org.assertj.core.api.Assertions.assertThatThrownBy;
 import static org.junit.jupiter.api.Assumptions.assumeTrue;
 
 import com.google.protobuf.FieldMask;
+import dev.coldstart.linux.FileTree;
 import dev.coldstart.linux.Mount;
 import dev.coldstart.linux.MountTable;
 import dev.coldstart.linux.ServiceManager;
@@ -32,7 +33,11 @@ import dev.coldstart.proto.v1.Tier;
 import dev.coldstart.proto.v1.VersionRequest;
 import dev.coldstart.snapshotter.fetch.FaultyRegistry;
 import dev.coldstart.snapshotter.fetch.TestLayer;
+import dev.coldstart.snapshotter.layer.LayerIndexer;
 import dev.coldstart.snapshotter.layer.ObjectName;
+import dev.coldstart.snapshotter.layer.ProgressListener;
+import dev.coldstart.snapshotter.metadata.LayerSource;
+import dev.coldstart.snapshotter.metadata.MetadataStore;
 import dev.coldstart.snapshotter.object.Size;
 import dev.coldstart.snapshotter.object.StoreSettings;
 import dev.coldstart.snapshotter.wholetree.Libfuse;
@@ -44,6 +49,7 @@ import io.netty.channel.EventLoopGroup;
 import io.netty.channel.MultiThreadIoEventLoopGroup;
 import io.netty.channel.nio.NioIoHandler;
 import io.netty.channel.socket.nio.NioDomainSocketChannel;
+import java.io.ByteArrayInputStream;
 import java.io.IOException;
 import java.io.RandomAccessFile;
 import java.net.UnixDomainSocketAddress;
@@ -620,5 +626,60 @@ class SnapshotterTest {
 
     private Path of(TestLayer layer, String directory, String suffix) {
         return dir.resolve("root").resolve(directory).resolve(layer.digest().hex() + suffix);
+    }
+
+    /** As many as containerd allows, each with one file that no layer above it has; all bytes are at the registry. */
+    @Test
+    void aHundredAndTwentyEightLayersAreOneRoot() throws Exception {
+        int most = 128;
+        if (snapshotter != null) {
+            snapshotter.close();
+        }
+        // As short as on a node: 128 lower directories have to fit into a page.
+        state = Files.createDirectory(
+                Path.of("/run", "cs" + ProcessHandle.current().pid()));
+        Path root = dir.resolve("root");
+        try (FaultyRegistry registry = new FaultyRegistry(false)) {
+            List<TestLayer> layers = new ArrayList<>();
+            String parent = "";
+            try (MetadataStore metadata = MetadataStore.open(root.resolve("meta/snapshots.log"))) {
+                for (int i = 0; i < most; i++) {
+                    TestLayer data = TestLayer.flat(1000 + i, most - i, 5 << 10);
+                    layers.add(data);
+                    registry.blob(data.digest().toString(), data.blob());
+                    var _ = LayerIndexer.index(
+                            new ByteArrayInputStream(data.blob()),
+                            data.digest(),
+                            data.diffId(),
+                            of(data, "index", ".idx"),
+                            of(data, "trees", ".erofs"),
+                            null,
+                            ProgressListener.NONE);
+                    metadata.addSource(new LayerSource(data.digest(), registry.host(), "team/model"));
+                    parent = metadata.createRemote("layer-" + i, parent, data.digest(), Map.of(), 1)
+                            .name();
+                }
+            }
+            restart();
+            Path all = mount(snapshots()
+                    .prepare(PrepareSnapshotRequest.newBuilder()
+                            .setKey("all")
+                            .setParent(parent)
+                            .build())
+                    .getMountsList());
+            for (int i = 0; i < most; i++) {
+                String name = "f" + (most - 1 - i);
+                assertThat(all.resolve(name)).hasBinaryContent(layers.get(i).file(name));
+            }
+            Files.writeString(all.resolve("f0"), "written");
+            assertThat(all.resolve("f0")).hasContent("written");
+            unmount(all);
+        } finally {
+            if (snapshotter != null) {
+                snapshotter.close();
+                snapshotter = null;
+            }
+            FileTree.delete(state);
+        }
     }
 }

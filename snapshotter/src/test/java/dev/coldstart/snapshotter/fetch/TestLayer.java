@@ -42,6 +42,16 @@ public record TestLayer(Map<String, byte[]> files, byte[] tar, byte[] blob) {
         return of(files);
     }
 
+    /** Files of one size in the root directory, {@code f0} and up; the same seed gives the same layer. */
+    public static TestLayer flat(long seed, int count, int size) throws IOException {
+        Random random = new Random(seed);
+        Map<String, byte[]> files = new TreeMap<>();
+        for (int i = 0; i < count; i++) {
+            files.put("f" + i, bytes(random, size));
+        }
+        return of(files);
+    }
+
     private static TestLayer of(Map<String, byte[]> files) throws IOException {
         ByteArrayOutputStream tar = new ByteArrayOutputStream();
         for (Map.Entry<String, byte[]> file : files.entrySet()) {
