@@ -15,6 +15,7 @@ import java.nio.file.Path;
 import java.time.Instant;
 import java.util.List;
 import java.util.Map;
+import java.util.Objects;
 import org.junit.jupiter.api.BeforeEach;
 import org.junit.jupiter.api.Test;
 import org.junit.jupiter.api.io.TempDir;
@@ -90,8 +91,7 @@ class ImpliedDirectoriesTest {
             directory(PathBytes.resolve(high, path), 0755, 0);
         }
         Files.writeString(PathBytes.resolve(high, paths.get(2)).resolve("file"), "x");
-        Path above = implied.layer(snapshot, high, paths, List.of(low));
-        assertThat(above).isNotNull();
+        Path above = Objects.requireNonNull(implied.layer(snapshot, high, paths, List.of(low)));
         mode = 0701;
         for (String path : paths) {
             assertThat(Files.readAttributes(PathBytes.resolve(above, path), "unix:mode,uid"))
