@@ -4,6 +4,7 @@ import dev.coldstart.linux.ServiceManager;
 import dev.coldstart.snapshotter.content.Containerd;
 import dev.coldstart.snapshotter.content.LayerResolver;
 import dev.coldstart.snapshotter.fetch.IdleMemory;
+import dev.coldstart.snapshotter.content.Referrers;
 import dev.coldstart.snapshotter.fetch.KnownLayers;
 import dev.coldstart.snapshotter.fetch.LayerObjects;
 import dev.coldstart.snapshotter.fetch.LayerOrdinals;
@@ -43,6 +44,9 @@ import dev.coldstart.snapshotter.sharing.ClusterKey;
 import dev.coldstart.snapshotter.sharing.Peers;
 import dev.coldstart.snapshotter.sharing.PublishedIndexes;
 import dev.coldstart.snapshotter.sharing.Traces;
+import dev.coldstart.snapshotter.toc.EstargzOrigin;
+import dev.coldstart.snapshotter.toc.SociOrigin;
+import dev.coldstart.snapshotter.toc.ZstdChunkedOrigin;
 import dev.coldstart.snapshotter.wholetree.WholeTreeMounts;
 import java.io.IOException;
 import java.net.InetSocketAddress;
@@ -142,17 +146,7 @@ public final class Snapshotter implements AutoCloseable {
         }
         Path keyFile = configuration.sharing().keyFile();
         ClusterKey key = keyFile == null ? null : ClusterKey.read(keyFile);
-        List<IndexOrigin> origins = new ArrayList<>();
-        if (key != null && !configuration.sharing().peers().isEmpty()) {
-            origins.add(own(new Peers(key, configuration.sharing().peers(), Traces.NONE)));
-        }
-        if (key != null) {
-            origins.add(new PublishedIndexes(
-                    key,
-                    new RegistryArtifacts(registry),
-                    Traces.NONE,
-                    configuration.sharing().publish()));
-        }
+        List<IndexOrigin> origins = origins(configuration.sharing(), key, registry, source);
         RemoteLayers layers = new RemoteLayers(
                 metadata, containerd, resolver, source, objects, known, trees, root.resolve("index"), origins);
         layers.recover();
@@ -200,6 +194,23 @@ public final class Snapshotter implements AutoCloseable {
             own(BundleServer.start(address(listen), key, layers, Traces.NONE));
         }
         manager.ready();
+    }
+
+    /** Where indexes come from: those that the image itself names first. */
+    /** Where indexes may come from: first what the image itself names, at last what only the registry vouches for. */
+    private List<IndexOrigin> origins(
+            Configuration.Sharing sharing, @Nullable ClusterKey key, RegistryClient registry, RegistrySource source) {
+        RegistryArtifacts artifacts = new RegistryArtifacts(registry);
+        List<IndexOrigin> origins = new ArrayList<>(List.of(
+                new EstargzOrigin(source), new ZstdChunkedOrigin(source), SociOrigin.pinned(registry, source)));
+        if (key != null && !sharing.peers().isEmpty()) {
+            origins.add(own(new Peers(key, sharing.peers(), Traces.NONE)));
+        }
+        if (key != null) {
+            origins.add(new PublishedIndexes(key, artifacts, Traces.NONE, sharing.publish()));
+        }
+        origins.add(SociOrigin.referring(registry, source, new Referrers(artifacts)));
+        return origins;
     }
 
     /** Why layers are to be served whole over FUSE; null if they are not. Fails if the way that is wanted cannot be gone. */

@@ -3,8 +3,6 @@ package dev.coldstart.snapshotter.layer;
 import dev.coldstart.snapshotter.tree.Content;
 import dev.coldstart.snapshotter.tree.Tree;
 import dev.coldstart.snapshotter.tree.TreeException;
-import dev.coldstart.snapshotter.tree.TreeSpool;
-import dev.coldstart.snapshotter.tree.TreeWriter;
 import java.io.IOException;
 import java.nio.file.Path;
 import java.util.ArrayList;
@@ -25,11 +23,8 @@ public final class ChunkedLayer implements AutoCloseable {
             Math.min(4L << 20, Runtime.getRuntime().maxMemory() / 1024);
     private static final byte[] NO_DIGEST = new byte[32];
 
-    private final NewFile newIndex;
-    private final NewFile newTree;
-    private final TreeSpool spool;
+    private final NewLayer layer;
     private final IndexFile index;
-    private final LayerTree tree = new LayerTree();
     private final List<File> files = new ArrayList<>();
     private long pieces;
 
@@ -58,21 +53,8 @@ public final class ChunkedLayer implements AutoCloseable {
      * @param treeFile replaced if it exists
      */
     public ChunkedLayer(Path indexFile, Path treeFile) throws IOException {
-        NewFile openedIndex = new NewFile(indexFile);
-        NewFile openedTree = null;
-        try {
-            openedTree = new NewFile(treeFile);
-            spool = new TreeSpool(NewFile.directory(treeFile));
-        } catch (IOException e) {
-            openedIndex.close();
-            if (openedTree != null) {
-                openedTree.close();
-            }
-            throw e;
-        }
-        newIndex = openedIndex;
-        newTree = openedTree;
-        index = new IndexFile(newIndex.channel());
+        layer = new NewLayer(indexFile, treeFile);
+        index = layer.index();
     }
 
     /**
@@ -82,23 +64,12 @@ public final class ChunkedLayer implements AutoCloseable {
      * @throws TreeException if it cannot be in a tree
      */
     public void add(LayerEntry entry, List<LayerEntry.Chunk> chunks) throws IOException {
-        if (tree.whiteout(entry.path())) {
-            return;
-        }
-        tree.put(
-                entry.type(),
-                entry.path(),
-                entry.link(),
-                entry.major(),
-                entry.minor(),
-                LayerTree.attributes(
-                        entry.mode(), entry.uid(), entry.gid(), entry.seconds(), entry.nanos(), entry.xattrs()),
-                () -> regular(entry, chunks));
+        layer.add(entry, () -> regular(entry, chunks));
     }
 
     private Content regular(LayerEntry entry, List<LayerEntry.Chunk> chunks) throws LayerException {
         if (entry.size() == 0) {
-            return new Content.Bytes(spool.position(), 0);
+            return layer.empty();
         }
         long left = entry.size();
         for (LayerEntry.Chunk chunk : chunks) {
@@ -130,12 +101,12 @@ public final class ChunkedLayer implements AutoCloseable {
     /**
      * Writes index and tree, which appear under their names, the tree first.
      *
-     * @param layer digest of the blob, which nobody has compared
+     * @param blob its digest, which nobody has compared
      * @param diffId digest of the tar, which nobody has compared
      * @param blobSize bytes of the blob
      * @param end offset in the blob behind the last member or frame with bytes of files
      */
-    public void finish(Compression compression, Digest layer, Digest diffId, long blobSize, long end)
+    public void finish(Compression compression, Digest blob, Digest diffId, long blobSize, long end)
             throws IOException {
         files.sort(Comparator.comparingLong((File file) -> file.first().blobStart())
                 .thenComparingLong(file -> file.first().inner()));
@@ -157,22 +128,12 @@ public final class ChunkedLayer implements AutoCloseable {
             }
         }
         spans.flush();
-        TreeWriter.write(tree.tree, spool, layer.bytes(), newTree.channel());
-        index.addImplied(tree.tree.implied());
-        index.finish(compression.format, layer, diffId, blobSize, spans.out);
-        LayerIndex.open(newIndex.unfinished()).close();
-        newTree.commit();
-        newIndex.commit();
+        layer.finish(compression.format, blob, diffId, blobSize, spans.out);
     }
 
     @Override
     public void close() throws IOException {
-        try (newIndex;
-                newTree;
-                spool;
-                index) {
-            files.clear();
-        }
+        layer.close();
     }
 
     /** Lays chunks out one after the other. Those of one member or frame are never parted. */

@@ -10,8 +10,6 @@ import dev.coldstart.snapshotter.tree.Tree;
 import java.io.IOException;
 import java.io.InputStream;
 import java.nio.charset.StandardCharsets;
-import java.time.DateTimeException;
-import java.time.OffsetDateTime;
 import java.util.ArrayList;
 import java.util.HashMap;
 import java.util.List;
@@ -39,9 +37,6 @@ final class TableOfContents {
             Set.of("stargz.index.json", ".prefetch.landmark", ".no.prefetch.landmark");
     private static final int MAX_XATTRS = 4096;
     private static final char REPLACEMENT = '\ufffd';
-    private static final long MAX_ID = 0xffff_fffeL;
-    // A time that was never set, as Go writes it.
-    private static final long ZERO_TIME = -62_135_596_800L;
 
     private static final JsonFactory JSON = JsonFactory.builder()
             .streamReadConstraints(StreamReadConstraints.builder()
@@ -86,11 +81,14 @@ final class TableOfContents {
                 while (parser.nextToken() == JsonToken.START_OBJECT) {
                     entry(Fields.read(parser));
                 }
+                if (parser.currentToken() != JsonToken.END_ARRAY) {
+                    throw new LayerException("its table of contents has an entry that is none");
+                }
             } else {
                 parser.skipChildren();
             }
         }
-        if (!listed) {
+        if (!listed || parser.currentToken() != JsonToken.END_OBJECT) {
             throw new LayerException("its table of contents has no entries");
         }
         flush();
@@ -280,32 +278,9 @@ final class TableOfContents {
         }
 
         LayerEntry entry(@Nullable ObjectName sha256) throws LayerException {
-            char kind = switch (type) {
-                case "reg" -> '0';
-                case "hardlink" -> '1';
-                case "symlink" -> '2';
-                case "char" -> '3';
-                case "block" -> '4';
-                case "dir" -> '5';
-                case "fifo" -> '6';
-                default -> throw bad("is of the unknown type " + Tree.printable(type));
-            };
-            // Twelve and twenty bits, as in new_encode_dev() of the kernel.
-            if (uid > MAX_ID || gid > MAX_ID || devMajor >= 1 << 12 || devMinor >= 1 << 20) {
-                throw bad("has an owner or a device number that Linux has not");
-            }
-            long seconds = 0;
-            int nanos = 0;
-            if (!modtime.isEmpty()) {
-                try {
-                    OffsetDateTime time = OffsetDateTime.parse(modtime);
-                    seconds = time.toEpochSecond();
-                    nanos = time.getNano();
-                } catch (DateTimeException e) {
-                    throw bad("has the time " + Tree.printable(modtime) + ", which is none");
-                }
-                seconds = seconds == ZERO_TIME ? 0 : seconds;
-            }
+            char kind = EntryType.tar(type);
+            EntryType.check(uid, gid, devMajor, devMinor);
+            GoTime time = GoTime.parse(modtime);
             return new LayerEntry(
                     kind,
                     name,
@@ -313,8 +288,8 @@ final class TableOfContents {
                     (int) (mode & 07777),
                     (int) uid,
                     (int) gid,
-                    seconds,
-                    nanos,
+                    time.seconds(),
+                    time.nanos(),
                     (int) devMajor,
                     (int) devMinor,
                     xattrs,
