@@ -29,7 +29,7 @@ public final class KnownLayer {
     KnownLayer(int ordinal, LayerIndex index) {
         this.ordinal = ordinal;
         this.index = index;
-        this.cut = ObjectStore.cut(index.layer());
+        this.cut = ObjectStore.cut(index);
         this.held = new BitSet(index.spanCount());
         this.readAheads = new ReadAheads(index.spanCount());
         this.filter = new ObjectFilter(index);

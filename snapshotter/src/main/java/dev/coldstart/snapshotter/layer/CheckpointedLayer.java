@@ -74,9 +74,11 @@ public final class CheckpointedLayer implements AutoCloseable {
      *
      * @param diffId digest of the tar, which nobody has compared
      * @param blobSize bytes of the blob
-     * @param uncompressedSize bytes of the tar
+     * @param uncompressedSize bytes of the tar, as far as there are spans
+     * @param end offset in the blob behind the last span's bytes
      */
-    public void finish(Digest diffId, long blobSize, long uncompressedSize) throws IOException {
+    public void finish(Digest diffId, long blobSize, long uncompressedSize, long end) throws IOException {
+        layer.index().endSpans(end);
         layer.finish(LayerIndex.FORMAT_GZIP_PROVEN, blob, diffId, blobSize, uncompressedSize);
     }
 

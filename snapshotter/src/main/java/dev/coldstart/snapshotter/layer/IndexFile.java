@@ -27,6 +27,7 @@ final class IndexFile implements AutoCloseable {
     private ByteBuffer spans = ByteBuffer.allocate(256 * LayerIndex.SPAN_ROW).order(ByteOrder.LITTLE_ENDIAN);
     private ByteBuffer chunks = ByteBuffer.allocate(0).order(ByteOrder.LITTLE_ENDIAN);
     private final CRC32C windows = new CRC32C();
+    private long spansEnd;
     private long end = LayerIndex.HEADER;
     private long impliedAt = LayerIndex.HEADER;
     private byte[] implied = new byte[0];
@@ -74,6 +75,11 @@ final class IndexFile implements AutoCloseable {
         spans.putLong(end).putInt(length).putShort((short) window.length);
         spans.put((byte) checkpoint.bits()).put((byte) 0);
         end += length;
+    }
+
+    /** Notes where the last span ends in the blob, if that is not the blob's end. */
+    void endSpans(long in) {
+        spansEnd = in;
     }
 
     /** Notes the next span, of chunks that come after it. */
@@ -157,7 +163,7 @@ final class IndexFile implements AutoCloseable {
         if (format == LayerIndex.FORMAT_GZIP_CHUNKS || format == LayerIndex.FORMAT_ZSTD_CHUNKS) {
             header.putLong(160, chunksAt).putInt(168, chunkCount).putInt(172, chunksChecksum);
         } else if (format == LayerIndex.FORMAT_GZIP_PROVEN) {
-            header.putInt(172, (int) windows.getValue());
+            header.putLong(160, spansEnd).putInt(172, (int) windows.getValue());
         }
         CRC32C crc = new CRC32C();
         crc.update(header.array(), 0, LayerIndex.HEADER - 4);

@@ -43,9 +43,10 @@ import java.util.zip.CRC32C;
  * 116   8  offset in this file of the implied directories, not behind the object table
  * 124   4  bytes of them
  * 128   4  CRC-32C of them
- * 160   8  formats 3 and 4: offset in this file of the chunks, not behind the object table
- * 168   4  c, number of them
- * 172   4  CRC-32C of them; in format 5 of the windows
+ * 160   8  formats 3 and 4: offset in this file of the chunks, not behind the object table; format 5: offset in the blob
+ *          behind the last span's bytes
+ * 168   4  formats 3 and 4: c, number of chunks
+ * 172   4  formats 3 and 4: CRC-32C of the chunks; format 5: of the windows
  * 188   4  CRC-32C of the header's first 188 bytes
  * windows
  * implied directories: paths without a leading slash, each followed by a zero
@@ -113,8 +114,8 @@ public final class LayerIndex implements AutoCloseable {
     private final int spanTable;
     private final int chunks;
     private final int chunkTable;
-    /** Offset in the blob behind the last chunk. */
-    private final long chunksEnd;
+    /** Offset in the blob behind the last span's bytes. */
+    private final long spansEnd;
 
     private LayerIndex(MappedFile file, Path path) throws LayerException {
         this.file = file;
@@ -167,11 +168,12 @@ public final class LayerIndex implements AutoCloseable {
                     checksum(bytes, chunkTable, chunks * CHUNK_ROW) == bytes.getInt(172),
                     path,
                     "the checksum of its chunks is wrong");
-            chunksEnd = checkChunks(path);
+            spansEnd = checkChunks(path);
         } else {
             chunks = 0;
             chunkTable = HEADER;
-            chunksEnd = 0;
+            spansEnd = format == FORMAT_GZIP_PROVEN ? bytes.getLong(160) : blobSize;
+            require(spansEnd >= 0 && spansEnd <= blobSize, path, "its last span does not lie in the blob");
         }
         checkObjects(path);
         checkSpans(path);
@@ -250,6 +252,14 @@ public final class LayerIndex implements AutoCloseable {
         return text.length == 0
                 ? List.of()
                 : List.of(new String(text, 0, text.length - 1, StandardCharsets.ISO_8859_1).split("\0", -1));
+    }
+
+    /**
+     * Tells spans of the same blob apart that were cut by different means: 0 where a pass over the blob cut them, another
+     * number for each way of a table of contents.
+     */
+    public int scheme() {
+        return chunked() || provenBeforeInflating() ? format : 0;
     }
 
     /** Number of distinct objects; rows are 0 to this, exclusive. */
@@ -355,7 +365,7 @@ public final class LayerIndex implements AutoCloseable {
 
     /** Offset in the blob behind the last byte needed to inflate the span. */
     public long spanBlobEnd(int span) {
-        return span + 1 == spans ? (chunked() ? chunksEnd : blobSize) : bytes.getLong(span(span + 1) + 8);
+        return span + 1 == spans ? spansEnd : bytes.getLong(span(span + 1) + 8);
     }
 
     /**
@@ -529,7 +539,7 @@ public final class LayerIndex implements AutoCloseable {
             long in = bytes.getLong(at + 8);
             int bits = bytes.get(at + 62);
             require(
-                    in >= blobOffset && in <= blobSize && bits >= 0 && bits <= 7 && (bits == 0 || in > 0),
+                    in >= blobOffset && in <= spansEnd && bits >= 0 && bits <= 7 && (bits == 0 || in > 0),
                     path,
                     "span " + i + " does not lie in the blob");
             require(

@@ -8,6 +8,9 @@
  * between. {@code IndexFile} and {@link dev.coldstart.snapshotter.tree.TreeWriter} write the results, which get their
  * names only when both digests are right.
  *
+ * <p>Where somebody else has listed a layer's files, {@code ChunkedLayer} and {@code CheckpointedLayer} make index and tree
+ * of the list, and no pass is needed.
+ *
  * <p>Blobs and index files are untrusted: anything wrong with them is a {@link
  * dev.coldstart.snapshotter.layer.LayerException}, and what they can make us hold in memory is bounded.
  */

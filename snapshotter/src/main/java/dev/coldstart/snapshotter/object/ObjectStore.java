@@ -6,6 +6,7 @@ import dev.coldstart.linux.FileAttributes;
 import dev.coldstart.linux.LinuxException;
 import dev.coldstart.linux.OpenFile;
 import dev.coldstart.snapshotter.layer.Digest;
+import dev.coldstart.snapshotter.layer.LayerIndex;
 import dev.coldstart.snapshotter.layer.ObjectName;
 import dev.coldstart.snapshotter.layer.ObjectSink;
 import java.io.IOException;
@@ -248,9 +249,14 @@ public final class ObjectStore implements AutoCloseable {
         return size -> new SinkWriter();
     }
 
-    /** What {@link #acquire} takes as {@code cut} for the pieces of a layer. */
+    /** What {@link #acquire} takes as {@code cut} for the pieces of a layer that a pass over the blob cut. */
     public static long cut(Digest layer) {
         return Long.parseUnsignedLong(layer.hex().substring(0, 16), 16);
+    }
+
+    /** What {@link #acquire} takes as {@code cut} for the pieces of a layer that has this index. */
+    public static long cut(LayerIndex index) {
+        return cut(index.layer()) + index.scheme();
     }
 
     Path path(ObjectName name) {

@@ -35,7 +35,7 @@ public interface Retention {
     record Layer(Digest digest, @Nullable LayerIndex index, Instant used, boolean pinned, boolean borrowed)
             implements AutoCloseable {
         long cut() {
-            return ObjectStore.cut(digest);
+            return index == null ? ObjectStore.cut(digest) : ObjectStore.cut(index);
         }
 
         boolean has(ObjectName name) {

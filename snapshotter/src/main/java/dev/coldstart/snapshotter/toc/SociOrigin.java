@@ -43,17 +43,19 @@ public final class SociOrigin implements IndexOrigin {
     /** Null for indexes that the image names. */
     private final @Nullable Referrers referrers;
     /** The layers of an image are asked for one after the other. Guarded by itself. */
-    private final Map<Digest, Found> found = new LinkedHashMap<>(16, 0.75f, true) {
+    private final Map<Place, Found> found = new LinkedHashMap<>(16, 0.75f, true) {
         private static final long serialVersionUID = 1;
 
         @Override
-        protected boolean removeEldestEntry(Map.Entry<Digest, Found> eldest) {
+        protected boolean removeEldestEntry(Map.Entry<Place, Found> eldest) {
             return size() > REMEMBERED;
         }
     };
 
-    /** @param index null if the image has none */
+    /** @param index null if the image has none, or none could be had */
     private record Found(@Nullable ImageManifest index, long at) {}
+
+    private record Place(String host, String repository, Digest image) {}
 
     private SociOrigin(RegistryClient registry, BlobSource blobs, @Nullable Referrers referrers) {
         this.registry = registry;
@@ -107,34 +109,43 @@ public final class SociOrigin implements IndexOrigin {
 
     private @Nullable ImageManifest index(LayerSource source, ResolvedLayer.Image image, @Nullable String pin)
             throws IOException {
+        Place place = new Place(source.host(), source.repository(), image.manifest());
         synchronized (found) {
-            Found known = found.get(image.manifest());
+            Found known = found.get(place);
             if (known != null && System.nanoTime() - known.at() < REMEMBERED_NANOS) {
                 return known.index();
             }
         }
-        Digest digest = null;
+        ImageManifest index = null;
+        try {
+            Digest digest = digest(source, image, pin);
+            index = digest == null
+                    ? null
+                    : ImageManifest.parse(
+                            registry.manifest(new ImageReference(source.host(), source.repository(), digest.toString()))
+                                    .json()
+                                    .getBytes(StandardCharsets.UTF_8));
+        } finally {
+            // A failure is remembered too: it would come again, and late, for every layer.
+            synchronized (found) {
+                found.put(place, new Found(index, System.nanoTime()));
+            }
+        }
+        return index;
+    }
+
+    private @Nullable Digest digest(LayerSource source, ResolvedLayer.Image image, @Nullable String pin)
+            throws IOException {
         if (referrers == null) {
             try {
-                digest = Digest.parse(pin == null ? "" : pin);
+                return Digest.parse(pin == null ? "" : pin);
             } catch (IllegalArgumentException e) {
                 throw new LayerException("its image names a SOCI index by something else than a digest", e);
             }
-        } else {
-            List<ImageManifest.Descriptor> list =
-                    referrers.list(source.host(), source.repository(), image.manifest(), TYPE_1);
-            digest = list.isEmpty() ? null : list.getFirst().digest();
         }
-        ImageManifest index = digest == null
-                ? null
-                : ImageManifest.parse(
-                        registry.manifest(new ImageReference(source.host(), source.repository(), digest.toString()))
-                                .json()
-                                .getBytes(StandardCharsets.UTF_8));
-        synchronized (found) {
-            found.put(image.manifest(), new Found(index, System.nanoTime()));
-        }
-        return index;
+        List<ImageManifest.Descriptor> list =
+                referrers.list(source.host(), source.repository(), image.manifest(), TYPE_1);
+        return list.isEmpty() ? null : list.getFirst().digest();
     }
 
     private boolean provide(

@@ -91,7 +91,14 @@ final class Ztoc {
             FlatTable file = entries.table(i);
             layer.add(entry(file), file.int64(2));
         }
+        long end = blobSize;
         for (int span = 0; span < spans; span++) {
+            int at = HEADER + CHECKPOINT * (first ? span : span - 1);
+            if ((span > 0 || first) && checkpoints.getLong(at + 8) >= uncompressedSize) {
+                // Behind the tar's end: compressors like to close with an empty block.
+                end = checkpoints.getLong(at);
+                break;
+            }
             Digest sha256;
             try {
                 sha256 = Digest.parse(digests.text(span));
@@ -102,13 +109,12 @@ final class Ztoc {
                 layer.addSpan(0, SHORT_GZIP_HEADER, 0, new byte[0], sha256);
                 continue;
             }
-            int at = HEADER + CHECKPOINT * (first ? span : span - 1);
             byte[] window = new byte[WINDOW];
             checkpoints.get(at + 17, window);
             layer.addSpan(
                     checkpoints.getLong(at + 8), checkpoints.getLong(at), checkpoints.get(at + 16), window, sha256);
         }
-        layer.finish(diffId, blobSize, uncompressedSize);
+        layer.finish(diffId, blobSize, uncompressedSize, end);
     }
 
     private static LayerEntry entry(FlatTable file) throws LayerException {

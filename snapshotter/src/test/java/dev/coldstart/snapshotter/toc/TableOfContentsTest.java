@@ -115,7 +115,7 @@ final class TableOfContentsTest {
         Fixture fixture = Fixture.of(name);
         Random random = new Random(5);
         int refused = 0;
-        for (int i = 0; i < 150; i++) {
+        for (int i = 0; i < 60; i++) {
             byte[] blob = fixture.blob().clone();
             // A layer made of its parts, some cut off.
             int at = random.nextInt(4) == 0 ? blob.length - 1 - random.nextInt(3000) : random.nextInt(blob.length);
@@ -134,7 +134,7 @@ final class TableOfContentsTest {
             assertThat(directory).isEmptyDirectory();
         }
         // Some bytes are headers of the tar between two files, which are not read.
-        assertThat(refused).isGreaterThan(60);
+        assertThat(refused).isGreaterThan(20);
     }
 
     /** Whether some span cannot be had; those that can be have the right bytes. */
@@ -190,38 +190,41 @@ final class TableOfContentsTest {
     void entriesThatCannotBeAreRefused() throws Exception {
         String sha = TestLayer.sha256("x".getBytes(StandardCharsets.UTF_8)).toString();
         String file = "{\"name\":\"a\",\"type\":\"reg\",\"size\":1,\"digest\":\"" + sha + "\",";
-        Map<String, List<String>> wrong = Map.of(
-                "no valid JSON", List.of("{\"version\":1,\"entries\":[{]}", "{\"entries\":[{\"name\":\"a\"", "["),
-                "unknown version", List.of("{\"version\":2,\"entries\":[]}"),
-                "no entries", List.of("{\"version\":1}"),
-                "unknown type", List.of(entries("{\"name\":\"a\",\"type\":\"door\"}")),
-                "leads upwards", List.of(entries("{\"name\":\"../a\",\"type\":\"dir\"}")),
-                "not UTF-8", List.of(entries("{\"name\":\"a\ufffd\",\"type\":\"dir\"}")),
-                "nowhere in the blob", List.of(entries(file + "\"offset\":0}")),
-                "cannot be there",
-                        List.of(
-                                entries(file + "\"offset\":999999}"),
-                                entries(file + "\"offset\":20,\"innerOffset\":99999999}"),
-                                entries(file + "\"offset\":30,\"endOffset\":20}")),
-                "wrong",
-                        List.of(
-                                entries(file + "\"offset\":-1}"),
-                                entries(file + "\"offset\":1,\"chunkOffset\":1}"),
-                                entries(file + "\"offset\":1,\"chunkSize\":2}"),
-                                entries(file + "\"offset\":1,\"chunkDigest\":\"md5:1\"}"),
-                                entries(file + "\"offset\":1,\"uid\":4294967295}"),
-                                entries(file + "\"offset\":1,\"modtime\":\"yesterday\"}"),
-                                entries("{\"name\":\"a\",\"type\":\"chunk\",\"offset\":1}")),
-                "another one than its only chunk",
-                        List.of(entries(file + "\"offset\":1,\"chunkDigest\":\"sha256:" + "0".repeat(64) + "\"}")));
-        for (Map.Entry<String, List<String>> flaw : wrong.entrySet()) {
-            for (String json : flaw.getValue()) {
+        List<List<String>> wrong = List.of(
+                List.of("no valid JSON", "{\"version\":1,\"entries\":[{]}", "{\"entries\":[{\"name\":\"a\""),
+                List.of("no JSON object", "[", "1", "null"),
+                List.of("an entry that is none", entries("{\"name\":\"a\",\"type\":\"dir\"}", "7")),
+                List.of("unknown version", "{\"version\":2,\"entries\":[]}"),
+                List.of("no entries", "{\"version\":1}"),
+                List.of("unknown type", entries("{\"name\":\"a\",\"type\":\"door\"}")),
+                List.of("leads upwards", entries("{\"name\":\"../a\",\"type\":\"dir\"}")),
+                List.of("not UTF-8", entries("{\"name\":\"a\ufffd\",\"type\":\"dir\"}")),
+                List.of("nowhere in the blob", entries(file + "\"offset\":0}")),
+                List.of(
+                        "cannot be there",
+                        entries(file + "\"offset\":999999}"),
+                        entries(file + "\"offset\":20,\"innerOffset\":99999999}"),
+                        entries(file + "\"offset\":30,\"endOffset\":20}")),
+                List.of(
+                        "wrong",
+                        entries(file + "\"offset\":-1}"),
+                        entries(file + "\"offset\":1,\"chunkOffset\":1}"),
+                        entries(file + "\"offset\":1,\"chunkSize\":2}"),
+                        entries(file + "\"offset\":1,\"chunkDigest\":\"md5:1\"}"),
+                        entries("{\"name\":\"a\",\"type\":\"chunk\",\"offset\":1}")),
+                List.of("Linux has not", entries(file + "\"offset\":1,\"uid\":4294967295}")),
+                List.of("which is none", entries(file + "\"offset\":1,\"modtime\":\"yesterday\"}")),
+                List.of(
+                        "another one than its only chunk",
+                        entries(file + "\"offset\":1,\"chunkDigest\":\"sha256:" + "0".repeat(64) + "\"}")));
+        for (List<String> flaw : wrong) {
+            for (String json : flaw.subList(1, flaw.size())) {
                 Estargz blob = new Estargz();
                 blob.member(new byte[100]);
                 assertThatThrownBy(() -> provide(blob.finish(json)))
                         .as(json)
                         .isInstanceOf(IOException.class)
-                        .hasMessageContaining(flaw.getKey());
+                        .hasMessageContaining(flaw.getFirst());
                 assertThat(directory).isEmptyDirectory();
             }
         }
