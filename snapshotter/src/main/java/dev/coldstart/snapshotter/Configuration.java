@@ -13,6 +13,7 @@ import java.util.ArrayList;
 import java.util.HashMap;
 import java.util.List;
 import java.util.Map;
+import java.util.Objects;
 import java.util.Set;
 import org.jspecify.annotations.Nullable;
 import org.tomlj.Toml;
@@ -22,7 +23,7 @@ import org.tomlj.TomlTable;
 
 /**
  * What this program reads of {@code /etc/coldstart/config.toml}: the sections {@code [snapshotter]}, {@code
- * [store]}, {@code [index]} and {@code [registry."HOST"]}.
+ * [store]}, {@code [index]}, {@code [registry]} with {@code [registry."HOST"]}, and {@code [cri]}.
  *
  * @param root what survives a reboot
  * @param state sockets and mounts
@@ -33,6 +34,9 @@ import org.tomlj.TomlTable;
  * @param store bounds of the object store
  * @param sharing how nodes share their indexes
  * @param registries that the file names, by HOST[:PORT]
+ * @param hostsDirectory containerd's directory of {@code hosts.toml} files
+ * @param pullSecrets directory of Kubernetes pull secrets; null for none
+ * @param imageService socket on which the kubelet's calls to the image service are passed on; null for none
  */
 public record Configuration(
         Path root,
@@ -43,7 +47,10 @@ public record Configuration(
         Serve serve,
         StoreSettings store,
         Sharing sharing,
-        Map<String, Registry> registries) {
+        Map<String, Registry> registries,
+        Path hostsDirectory,
+        @Nullable Path pullSecrets,
+        @Nullable Path imageService) {
     /** How root file systems are served. */
     public enum Serve {
         /** As trees if the kernel can, or else over FUSE. */
@@ -79,6 +86,8 @@ public record Configuration(
      */
     public record Registry(boolean plainHttp, @Nullable Path caFile) {}
 
+    private static final String HOSTS_DIRECTORY = "hosts_dir";
+    private static final String PULL_SECRETS = "pull_secrets";
     private static final Duration IO_TIMEOUT = Duration.ofSeconds(30);
     private static final Set<String> SECTIONS =
             Set.of("snapshotter", "store", "index", "registry", "cri", "shim", "planner");
@@ -135,7 +144,12 @@ public record Configuration(
                 serve(values.getOrDefault("serve", ""), file),
                 store(toml.getTable("store"), file),
                 sharing(toml.getTable("index"), file),
-                registries(toml.getTable("registry"), file));
+                registries(toml.getTable("registry"), file),
+                Objects.requireNonNullElse(
+                        directory(toml.getTable("registry"), HOSTS_DIRECTORY, file),
+                        Path.of("/etc/containerd/certs.d")),
+                directory(toml.getTable("registry"), PULL_SECRETS, file),
+                imageService(toml.getTable("cri"), file));
     }
 
     private static Serve serve(String value, Path file) throws IOException {
@@ -249,6 +263,9 @@ public record Configuration(
             return named;
         }
         for (String host : table.keySet()) {
+            if (host.equals(HOSTS_DIRECTORY) || host.equals(PULL_SECRETS)) {
+                continue;
+            }
             if (!(table.get(List.of(host)) instanceof TomlTable registry)) {
                 throw unknown("registry." + host, file);
             }
@@ -270,6 +287,29 @@ public record Configuration(
             named.put(host, new Registry(plainHttp, caFile));
         }
         return named;
+    }
+
+    private static @Nullable Path directory(@Nullable TomlTable table, String key, Path file) throws IOException {
+        return table == null || !table.contains(List.of(key)) ? null : absolute(table, key, "registry." + key, file);
+    }
+
+    private static @Nullable Path imageService(@Nullable TomlTable table, Path file) throws IOException {
+        Path socket = null;
+        for (String key : table == null ? Set.<String>of() : table.keySet()) {
+            if (!key.equals("image_service") || table == null) {
+                throw unknown("cri." + key, file);
+            }
+            socket = absolute(table, key, "cri." + key, file);
+        }
+        return socket;
+    }
+
+    private static Path absolute(TomlTable table, String key, String name, Path file) throws IOException {
+        Path path = Path.of(string(table, key, name, file));
+        if (!path.isAbsolute()) {
+            throw new IOException("key " + name + " in " + file + " must be an absolute path");
+        }
+        return path;
     }
 
     private static Duration seconds(TomlTable table, String key, String name, Path file) throws IOException {

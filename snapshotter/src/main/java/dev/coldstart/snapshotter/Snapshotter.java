@@ -20,7 +20,9 @@ import dev.coldstart.snapshotter.object.RamTier;
 import dev.coldstart.snapshotter.object.StoreSettings;
 import dev.coldstart.snapshotter.registry.Credentials;
 import dev.coldstart.snapshotter.registry.RegistryArtifacts;
+import dev.coldstart.snapshotter.registry.CriKeychain;
 import dev.coldstart.snapshotter.registry.RegistryClient;
+import dev.coldstart.snapshotter.registry.RegistryHosts;
 import dev.coldstart.snapshotter.registry.Trust;
 import dev.coldstart.snapshotter.rootfs.Directories;
 import dev.coldstart.snapshotter.rootfs.ImpliedDirectories;
@@ -35,6 +37,7 @@ import dev.coldstart.snapshotter.rootfs.Staging;
 import dev.coldstart.snapshotter.rootfs.TreeMounts;
 import dev.coldstart.snapshotter.service.AdminService;
 import dev.coldstart.snapshotter.service.Doctor;
+import dev.coldstart.snapshotter.service.ImageServiceProxy;
 import dev.coldstart.snapshotter.service.NodeAgentService;
 import dev.coldstart.snapshotter.service.SnapshotsService;
 import dev.coldstart.snapshotter.service.StoredSnapshots;
@@ -114,20 +117,24 @@ public final class Snapshotter implements AutoCloseable {
         Directories directories = new Directories(root.resolve("fs"), state.resolve("l"));
         directories.recover(metadata.catalog());
         Containerd containerd = own(new Containerd(configuration.containerd()));
+        CriKeychain kubelets = configuration.imageService() == null ? null : new CriKeychain();
         RegistryClient registry = own(new RegistryClient(
-                host -> {
+                new RegistryHosts(configuration.hostsDirectory(), host -> {
                     Configuration.Registry named = configuration.registries().get(host);
-                    return named == null ? RegistryClient.isLoopback(host) : named.plainHttp();
-                },
+                    return named == null ? null : named.plainHttp();
+                }),
                 Trust.with(configuration.registries().values().stream()
                         .map(Configuration.Registry::caFile)
                         .filter(Objects::nonNull)
                         .toList()),
-                Credentials.read(credentials),
+                Credentials.of(kubelets, configuration.pullSecrets(), credentials),
                 // So that a read lives to see another try.
                 configuration.ioTimeout().dividedBy(3)));
         RegistrySource source =
-                new RegistrySource(registry, layer -> metadata.catalog().sources(layer));
+                own(new RegistrySource(registry, layer -> metadata.catalog().sources(layer), root.resolve("spool")));
+        if (kubelets != null && configuration.imageService() != null) {
+            own(ImageServiceProxy.start(configuration.imageService(), configuration.containerd(), kubelets));
+        }
         LayerResolver resolver = new LayerResolver(containerd, () -> hosts(configuration, metadata));
 
         KnownLayers known =

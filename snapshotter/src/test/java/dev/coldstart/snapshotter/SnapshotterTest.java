@@ -106,7 +106,10 @@ class SnapshotterTest {
                         serve,
                         store,
                         Configuration.Sharing.NONE,
-                        Map.of()),
+                        Map.of(),
+                        dir.resolve("no-hosts"),
+                        null,
+                        null),
                 "test",
                 dir.resolve("no-config.json"),
                 new ServiceManager(Map.of()));

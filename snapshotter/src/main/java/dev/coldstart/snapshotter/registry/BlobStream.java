@@ -15,10 +15,10 @@ import org.jspecify.annotations.Nullable;
  */
 final class BlobStream extends InputStream {
     /** Breaks without a MiB between them after which it gives up. */
-    private static final int FAILURES = 4;
+    private static final int FAILURES = 3;
 
     private static final long PROGRESS = 1 << 20;
-    private static final long FIRST_PAUSE_MILLIS = 50;
+    private static final long FIRST_PAUSE_MILLIS = 20;
     /** The end of a blob whose length nobody has told. */
     static final long UNKNOWN = -1;
 
@@ -49,8 +49,9 @@ final class BlobStream extends InputStream {
      * @param from offset of its first byte, not behind the one that was asked for
      * @param end offset behind its last byte; {@link #UNKNOWN} if it does not say
      * @param total size of the blob; {@link #UNKNOWN} if it does not say
+     * @param exact whether the answer itself ends there, too, and says so
      */
-    record Body(InputStream in, long from, long end, long total) {}
+    record Body(InputStream in, long from, long end, long total, boolean exact) {}
 
     /**
      * Opens the first answer.
@@ -107,9 +108,8 @@ final class BlobStream extends InputStream {
                 int n = now.in().read(bytes, offset, most(now, length));
                 if (n > 0) {
                     position += n;
-                    if (position == now.end() && position != end) {
-                        // It sent less than was asked for, and said so.
-                        closeBody();
+                    if (position == now.end()) {
+                        finish(now);
                     }
                     return n;
                 }
@@ -124,6 +124,19 @@ final class BlobStream extends InputStream {
             }
         }
         return length == 0 ? 0 : -1;
+    }
+
+    /** An answer that is read to its end leaves its connection to the next request; it may not be what was asked for. */
+    private void finish(Body now) {
+        try {
+            if (now.exact()) {
+                var _ = now.in().read();
+            }
+        } catch (IOException e) {
+            // All that was announced has come.
+            body = now;
+        }
+        closeBody();
     }
 
     private int most(Body now, int length) {

@@ -350,7 +350,7 @@ public final class RegistryClient implements AutoCloseable {
             if (range && (from > 0 || length < 0 || length > end)) {
                 remember(withoutRanges, endpoint.base(), System.nanoTime());
             }
-            return new BlobStream.Body(body, 0, length, length);
+            return new BlobStream.Body(body, 0, length, length, length >= 0);
         }
         String text = headers.firstValue("Content-Range").orElse("");
         Matcher told = CONTENT_RANGE.matcher(text);
@@ -365,7 +365,7 @@ public final class RegistryClient implements AutoCloseable {
                     && (total < 0 || (last < total && (end < 0 || end <= total)))
                     && (length < 0 || length == last - first + 1)) {
                 withoutRanges.remove(endpoint.base());
-                return new BlobStream.Body(body, first, last + 1, total);
+                return new BlobStream.Body(body, first, last + 1, total, length >= 0);
             }
         }
         throw malformed(

@@ -38,9 +38,11 @@ public final class Trust {
     private static final char[] NO_PASSWORD = {};
 
     private final List<Path> pemFiles;
+    private final SSLContext usual;
 
-    private Trust(List<Path> pemFiles) {
+    private Trust(List<Path> pemFiles) throws IOException {
         this.pemFiles = pemFiles;
+        this.usual = build(Tls.DEFAULT);
     }
 
     /**
@@ -49,9 +51,7 @@ public final class Trust {
      * @throws IOException with one clear sentence if a file cannot be used
      */
     public static Trust with(Collection<Path> pemFiles) throws IOException {
-        Trust trust = new Trust(List.copyOf(pemFiles));
-        var _ = trust.context(Tls.DEFAULT);
-        return trust;
+        return new Trust(List.copyOf(pemFiles));
     }
 
     /**
@@ -60,6 +60,10 @@ public final class Trust {
      * @throws IOException with one clear sentence if a file cannot be used
      */
     SSLContext context(Tls tls) throws IOException {
+        return tls.equals(Tls.DEFAULT) ? usual : build(tls);
+    }
+
+    private SSLContext build(Tls tls) throws IOException {
         try {
             SSLContext context = SSLContext.getInstance("TLS");
             context.init(

@@ -4,6 +4,7 @@ import dev.coldstart.snapshotter.content.Containerd;
 import io.grpc.BindableService;
 import io.grpc.Context;
 import io.grpc.Contexts;
+import io.grpc.HandlerRegistry;
 import io.grpc.Metadata;
 import io.grpc.Server;
 import io.grpc.ServerCall;
@@ -24,6 +25,7 @@ import java.nio.file.attribute.PosixFilePermissions;
 import java.util.List;
 import java.util.concurrent.Executors;
 import java.util.concurrent.TimeUnit;
+import org.jspecify.annotations.Nullable;
 
 /** A gRPC server on a unix socket that only root may use. */
 public final class UnixServer implements AutoCloseable {
@@ -44,6 +46,12 @@ public final class UnixServer implements AutoCloseable {
 
     /** Starts to serve; a socket that a dead predecessor left is replaced, one that answers is an error. */
     public static UnixServer start(Path socket, List<BindableService> services) throws IOException {
+        return start(socket, services, null);
+    }
+
+    /** As above, with methods that are known only when they are called. */
+    static UnixServer start(Path socket, List<BindableService> services, @Nullable HandlerRegistry others)
+            throws IOException {
         if (answers(socket)) {
             throw new IOException("another process serves " + socket + "; stop it first");
         }
@@ -57,6 +65,7 @@ public final class UnixServer implements AutoCloseable {
                 .maxInboundMessageSize(MAX_MESSAGE)
                 .permitKeepAliveTime(1, TimeUnit.SECONDS)
                 .permitKeepAliveWithoutCalls(true)
+                .fallbackHandlerRegistry(others)
                 .intercept(new NamespaceInterceptor());
         services.forEach(builder::addService);
         try {
