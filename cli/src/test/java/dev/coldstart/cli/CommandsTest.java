@@ -7,6 +7,12 @@ import dev.coldstart.proto.containerd.services.tasks.CheckpointTaskRequest;
 import dev.coldstart.proto.containerd.services.tasks.CheckpointTaskResponse;
 import dev.coldstart.proto.containerd.services.tasks.TasksGrpc;
 import dev.coldstart.proto.v1.AdminGrpc;
+import dev.coldstart.proto.v1.DiagnoseImageRequest;
+import dev.coldstart.proto.v1.DiagnoseImageResponse;
+import dev.coldstart.proto.v1.DiagnoseRequest;
+import dev.coldstart.proto.v1.DiagnoseResponse;
+import dev.coldstart.proto.v1.DiagnosedLayer;
+import dev.coldstart.proto.v1.Finding;
 import dev.coldstart.proto.v1.GetSnapshotRequest;
 import dev.coldstart.proto.v1.Holding;
 import dev.coldstart.proto.v1.IndexProgress;
@@ -23,6 +29,7 @@ import dev.coldstart.proto.v1.PlanResponse;
 import dev.coldstart.proto.v1.PlannerGrpc;
 import dev.coldstart.proto.v1.RemoveSnapshotRequest;
 import dev.coldstart.proto.v1.RemoveSnapshotResponse;
+import dev.coldstart.proto.v1.Severity;
 import dev.coldstart.proto.v1.SnapshotKey;
 import dev.coldstart.proto.v1.SnapshotManifest;
 import dev.coldstart.proto.v1.Tier;
@@ -365,5 +372,72 @@ class CommandsTest {
         assertThat(run()).isEqualTo(2);
         assertThat(run("plan", "--help")).isZero();
         assertThat(out.toString()).contains("cold_starts_per_hour");
+    }
+
+    private static final class LookedAt extends AdminGrpc.AdminImplBase {
+        @Override
+        public void diagnose(DiagnoseRequest request, StreamObserver<DiagnoseResponse> answer) {
+            answer.onNext(DiagnoseResponse.newBuilder()
+                    .addFindings(Finding.newBuilder()
+                            .setSubject("kernel")
+                            .setSeverity(Severity.SEVERITY_FINE)
+                            .setText("Linux 6.18"))
+                    .addFindings(Finding.newBuilder()
+                            .setSubject("disk")
+                            .setSeverity(Severity.SEVERITY_WARNING)
+                            .setText("that is little"))
+                    .build());
+            answer.onCompleted();
+        }
+
+        @Override
+        public void diagnoseImage(DiagnoseImageRequest request, StreamObserver<DiagnoseImageResponse> answer) {
+            if (request.getImage().equals("none")) {
+                answer.onError(Status.NOT_FOUND
+                        .withDescription("there is no such image")
+                        .asRuntimeException());
+                return;
+            }
+            DiagnosedLayer lazy = DiagnosedLayer.newBuilder()
+                    .setLayer(LAYER)
+                    .setBlobBytes(2048)
+                    .setSeverity(Severity.SEVERITY_FINE)
+                    .setText("lazy: a pull reads nothing of it")
+                    .setHasIndex(true)
+                    .setHasTree(true)
+                    .setBytesPresent(1024)
+                    .setBytesTotal(4096)
+                    .build();
+            DiagnoseImageResponse.Builder found =
+                    DiagnoseImageResponse.newBuilder().addLayers(lazy);
+            if (request.getImage().equals("mixed")) {
+                found.setRegistryFailure("it is down")
+                        .addLayers(DiagnosedLayer.newBuilder()
+                                .setLayer(LAYER)
+                                .setSeverity(Severity.SEVERITY_PROBLEM)
+                                .setText("not lazy: of a\u001b[2J type that cannot be indexed"));
+            }
+            answer.onNext(found.build());
+            answer.onCompleted();
+        }
+    }
+
+    @Test
+    void theDoctorFailsOnlyIfThereIsAProblem() throws IOException {
+        String socket = serve("node.sock", new LookedAt());
+        assertThat(run("doctor", "--node-socket", socket)).isZero();
+        assertThat(out.toString())
+                .containsPattern("(?m)^ok +kernel +Linux 6.18$")
+                .containsPattern("(?m)^WARNING +disk +that is little$");
+        assertThat(run("doctor", "--node-socket", socket, "lazy")).isZero();
+        assertThat(out.toString())
+                .containsPattern("(?m)^ok +sha256:abab\\S* +2.0 KiB +yes +yes +1.0 KiB of 4.0 KiB +0 B +lazy: a pull");
+        assertThat(run("doctor", "--node-socket", socket, "mixed")).isEqualTo(1);
+        assertThat(out.toString())
+                .containsPattern("(?m)^PROBLEM .*not lazy: of a.\\[2J type")
+                .doesNotContain("\u001b");
+        assertThat(err.toString()).contains("it is down");
+        assertThat(run("doctor", "--node-socket", socket, "none")).isEqualTo(1);
+        assertThat(err.toString()).isEqualToIgnoringNewLines("coldstart: there is no such image.");
     }
 }

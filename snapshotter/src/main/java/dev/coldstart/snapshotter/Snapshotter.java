@@ -38,6 +38,7 @@ import dev.coldstart.snapshotter.rootfs.TreeMounts;
 import dev.coldstart.snapshotter.service.AdminService;
 import dev.coldstart.snapshotter.service.Doctor;
 import dev.coldstart.snapshotter.service.ImageServiceProxy;
+import dev.coldstart.snapshotter.service.ImageDoctor;
 import dev.coldstart.snapshotter.service.NodeAgentService;
 import dev.coldstart.snapshotter.service.SnapshotsService;
 import dev.coldstart.snapshotter.service.StoredSnapshots;
@@ -184,7 +185,16 @@ public final class Snapshotter implements AutoCloseable {
                                 registry,
                                 layers,
                                 stored,
-                                new Doctor(serving, outlived, metadata, trees, containerd)),
+                                new Doctor(
+                                        serving,
+                                        outlived,
+                                        configuration,
+                                        metadata,
+                                        trees,
+                                        objects,
+                                        containerd,
+                                        registry),
+                                new ImageDoctor(registry, containerd, metadata, layers, trees, known, objects)),
                         new NodeAgentService(
                                 configuration.nodeName(),
                                 known,

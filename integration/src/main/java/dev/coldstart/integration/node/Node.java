@@ -30,7 +30,19 @@ public final class Node implements AutoCloseable {
 
     /** Makes a node; starts none of its programs. */
     public static Node create(Repository repository, String name, Suite suite, Registry registry) {
-        TestHost host = TestHost.create(repository, name, suite, List.of(programs(repository)));
+        return create(repository, name, suite, registry, List.of());
+    }
+
+    /**
+     * Makes a node; starts none of its programs.
+     *
+     * @param binds what it sees besides coldstart's programs
+     */
+    public static Node create(
+            Repository repository, String name, Suite suite, Registry registry, List<TestHost.Bind> binds) {
+        List<TestHost.Bind> all = new ArrayList<>(binds);
+        all.add(programs(repository));
+        TestHost host = TestHost.create(repository, name, suite, all);
         return create(host, registry, () -> host.link(registry.host(), "1gbit"));
     }
 

@@ -128,6 +128,15 @@ public final class Registry implements AutoCloseable {
      * @return the image's name, for containerd
      */
     public String push(TestHost from, String name, String tar) {
+        return push(from, name, tar, "{}");
+    }
+
+    /**
+     * Pushes an image of one layer.
+     *
+     * @param config what the image's configuration says of its containers, in JSON
+     */
+    public String push(TestHost from, String name, String tar, String config) {
         from.script(Duration.ofMinutes(5), """
                 set -euo pipefail
                 base=https://$1/v2/$2
@@ -143,7 +152,7 @@ public final class Registry implements AutoCloseable {
                 sha256sum <"$work/tar" >"$work/sum" &
                 eval "$3" | tee "$work/tar" | gzip -n -1 >"$work/layer"
                 wait
-                printf '{"architecture":"amd64","os":"linux","config":{},"rootfs":{"type":"layers","diff_ids":["sha256:%s"]}}' \\
+                printf '{"architecture":"amd64","os":"linux","config":%s,"rootfs":{"type":"layers","diff_ids":["sha256:%s"]}}' "$4" \\
                     "$(cut -d ' ' -f 1 "$work/sum")" >"$work/config"
                 printf '{"schemaVersion":2,"mediaType":"%s.manifest.v1+json","config":{"mediaType":"%s.config.v1+json","digest":"sha256:%s","size":%s},"layers":[{"mediaType":"%s.layer.v1.tar+gzip","digest":"sha256:%s","size":%s}]}' \\
                     application/vnd.oci.image application/vnd.oci.image "$(sum "$work/config")" "$(stat -c %s "$work/config")" \\
@@ -153,7 +162,7 @@ public final class Registry implements AutoCloseable {
                 curl -fsS -X PUT -H "Content-Type: application/vnd.oci.image.manifest.v1+json" \\
                     --data-binary "@$work/manifest" "$base/manifests/latest"
                 rm -r "$work"
-                """, address(), name, tar);
+                """, address(), name, tar, config);
         return address() + "/" + name + ":latest";
     }
 

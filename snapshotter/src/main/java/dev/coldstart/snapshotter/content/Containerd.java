@@ -1,5 +1,6 @@
 package dev.coldstart.snapshotter.content;
 
+import com.google.protobuf.Empty;
 import dev.coldstart.proto.containerd.services.content.ContentGrpc;
 import dev.coldstart.proto.containerd.services.content.Info;
 import dev.coldstart.proto.containerd.services.content.InfoRequest;
@@ -7,9 +8,13 @@ import dev.coldstart.proto.containerd.services.content.ListContentRequest;
 import dev.coldstart.proto.containerd.services.content.ListContentResponse;
 import dev.coldstart.proto.containerd.services.content.ReadContentRequest;
 import dev.coldstart.proto.containerd.services.content.ReadContentResponse;
+import dev.coldstart.proto.containerd.services.images.GetImageRequest;
 import dev.coldstart.proto.containerd.services.images.Image;
 import dev.coldstart.proto.containerd.services.images.ImagesGrpc;
 import dev.coldstart.proto.containerd.services.images.ListImagesRequest;
+import dev.coldstart.proto.containerd.services.introspection.IntrospectionGrpc;
+import dev.coldstart.proto.containerd.services.introspection.Plugin;
+import dev.coldstart.proto.containerd.services.introspection.PluginsRequest;
 import dev.coldstart.snapshotter.layer.Digest;
 import io.grpc.ManagedChannel;
 import io.grpc.Metadata;
@@ -179,6 +184,48 @@ public final class Containerd implements ContentStore, AutoCloseable {
                     .toList();
         } catch (StatusRuntimeException e) {
             throw failure("list its images", e);
+        }
+    }
+
+    /** The blob that an image's name stands for, a manifest or an index; null if there is no such image. */
+    public @Nullable Digest image(String namespace, String name) throws IOException {
+        try {
+            return Digest.parse(with(ImagesGrpc.newBlockingStub(channel), namespace)
+                    .get(GetImageRequest.newBuilder().setName(name).build())
+                    .getImage()
+                    .getTarget()
+                    .getDigest());
+        } catch (StatusRuntimeException e) {
+            if (e.getStatus().getCode() == Status.Code.NOT_FOUND) {
+                return null;
+            }
+            throw failure("find the image " + name, e);
+        } catch (IllegalArgumentException e) {
+            throw new IOException("containerd has no digest for the image " + name + ": " + e.getMessage(), e);
+        }
+    }
+
+    /** The snapshotters that it has loaded, or failed to load. */
+    public List<Plugin> snapshotters() throws IOException {
+        try {
+            return with(IntrospectionGrpc.newBlockingStub(channel), "default")
+                    .plugins(PluginsRequest.newBuilder()
+                            .addFilters("type==io.containerd.snapshotter.v1")
+                            .build())
+                    .getPluginsList();
+        } catch (StatusRuntimeException e) {
+            throw failure("list its plug-ins", e);
+        }
+    }
+
+    /** Its process, as it counts itself; 0 if it is too old to say. */
+    public long pid() throws IOException {
+        try {
+            return with(IntrospectionGrpc.newBlockingStub(channel), "default")
+                    .server(Empty.getDefaultInstance())
+                    .getPid();
+        } catch (StatusRuntimeException e) {
+            throw failure("ask for its process", e);
         }
     }
 

@@ -1,6 +1,8 @@
 package dev.coldstart.snapshotter.service;
 
 import dev.coldstart.proto.v1.AdminGrpc;
+import dev.coldstart.proto.v1.DiagnoseImageRequest;
+import dev.coldstart.proto.v1.DiagnoseImageResponse;
 import dev.coldstart.proto.v1.DiagnoseRequest;
 import dev.coldstart.proto.v1.DiagnoseResponse;
 import dev.coldstart.proto.v1.GetSnapshotRequest;
@@ -21,6 +23,7 @@ import dev.coldstart.snapshotter.layer.LayerIndex;
 import dev.coldstart.snapshotter.metadata.LayerSource;
 import dev.coldstart.snapshotter.registry.ImageReference;
 import dev.coldstart.snapshotter.registry.RegistryClient;
+import dev.coldstart.snapshotter.registry.RegistryException;
 import dev.coldstart.snapshotter.rootfs.RemoteLayers;
 import io.grpc.Context;
 import io.grpc.Status;
@@ -42,6 +45,7 @@ public final class AdminService extends AdminGrpc.AdminImplBase {
     private final RemoteLayers layers;
     private final StoredSnapshots snapshots;
     private final Doctor doctor;
+    private final ImageDoctor images;
 
     /** @param serving how root file systems are served, and why */
     public AdminService(
@@ -50,13 +54,15 @@ public final class AdminService extends AdminGrpc.AdminImplBase {
             RegistryClient registry,
             RemoteLayers layers,
             StoredSnapshots snapshots,
-            Doctor doctor) {
+            Doctor doctor,
+            ImageDoctor images) {
         this.version = version;
         this.serving = serving;
         this.registry = registry;
         this.layers = layers;
         this.snapshots = snapshots;
         this.doctor = doctor;
+        this.images = images;
     }
 
     @Override
@@ -73,6 +79,22 @@ public final class AdminService extends AdminGrpc.AdminImplBase {
         answer.onNext(
                 DiagnoseResponse.newBuilder().addAllFindings(doctor.look()).build());
         answer.onCompleted();
+    }
+
+    @Override
+    public void diagnoseImage(DiagnoseImageRequest request, StreamObserver<DiagnoseImageResponse> answer) {
+        try {
+            answer.onNext(images.look(request.getImage(), PLATFORM));
+            answer.onCompleted();
+        } catch (IllegalArgumentException e) {
+            answer.onError(
+                    Status.INVALID_ARGUMENT.withDescription(e.getMessage()).asRuntimeException());
+        } catch (RegistryException e) {
+            Status status = e.reason() == RegistryException.Reason.NOT_FOUND ? Status.NOT_FOUND : Status.ABORTED;
+            answer.onError(status.withDescription(e.getMessage()).asRuntimeException());
+        } catch (IOException e) {
+            answer.onError(Status.ABORTED.withDescription(e.getMessage()).asRuntimeException());
+        }
     }
 
     @Override

@@ -24,7 +24,12 @@ import dev.coldstart.proto.containerd.services.snapshots.UsageRequest;
 import dev.coldstart.proto.containerd.services.snapshots.UsageResponse;
 import dev.coldstart.proto.containerd.services.snapshots.ViewSnapshotRequest;
 import dev.coldstart.proto.v1.AdminGrpc;
+import dev.coldstart.proto.v1.DiagnoseImageRequest;
+import dev.coldstart.proto.v1.DiagnoseRequest;
+import dev.coldstart.proto.v1.DiagnosedLayer;
+import dev.coldstart.proto.v1.Finding;
 import dev.coldstart.proto.v1.IndexRequest;
+import dev.coldstart.proto.v1.Severity;
 import dev.coldstart.snapshotter.Configuration;
 import dev.coldstart.snapshotter.Snapshotter;
 import dev.coldstart.snapshotter.fetch.FaultyRegistry;
@@ -44,9 +49,11 @@ import java.net.UnixDomainSocketAddress;
 import java.nio.charset.StandardCharsets;
 import java.nio.file.Files;
 import java.nio.file.Path;
+import java.nio.file.attribute.PosixFilePermissions;
 import java.time.Duration;
 import java.time.Instant;
 import java.util.ArrayList;
+import java.util.HashMap;
 import java.util.List;
 import java.util.Map;
 import java.util.concurrent.Callable;
@@ -420,14 +427,21 @@ class SnapshotsServiceTest {
                 .getFirst();
     }
 
-    private String index(FaultyRegistry registry, TestLayer data) {
+    private static String push(FaultyRegistry registry, TestLayer data, String type) {
         String config = "{\"rootfs\":{\"diff_ids\":[\"" + data.diffId() + "\"]}}";
-        String manifest = "{\"config\":{\"digest\":\"" + TestLayer.sha256(config.getBytes(StandardCharsets.UTF_8))
-                + "\",\"size\":1},\"layers\":[{\"mediaType\":\"application/vnd.oci.image.layer.v1.tar+gzip\",\"digest\":\""
-                + data.digest() + "\",\"size\":" + data.blob().length + "}]}";
+        String digest =
+                TestLayer.sha256(config.getBytes(StandardCharsets.UTF_8)).toString();
+        String manifest = "{\"config\":{\"digest\":\"" + digest + "\",\"size\":" + config.length()
+                + "},\"layers\":[{\"mediaType\":\"" + type + "\",\"digest\":\"" + data.digest() + "\",\"size\":"
+                + data.blob().length + "}]}";
         registry.manifest("v1", manifest.getBytes(StandardCharsets.UTF_8));
+        registry.blob(digest, config.getBytes(StandardCharsets.UTF_8));
         registry.blob(data.digest().toString(), data.blob());
-        String image = registry.host() + "/team/model:v1";
+        return registry.host() + "/team/model:v1";
+    }
+
+    private String index(FaultyRegistry registry, TestLayer data) {
+        String image = push(registry, data, "application/vnd.oci.image.layer.v1.tar+gzip");
         AdminGrpc.newBlockingStub(channel("node.sock"))
                 .index(IndexRequest.newBuilder().setImage(image).build())
                 .forEachRemaining(progress -> {});
@@ -541,5 +555,82 @@ class SnapshotsServiceTest {
                     assertThat(root.resolve("a")).doesNotExist();
                     assertThat(root.resolve("b/file")).hasContent("text");
                 });
+    }
+
+    private DiagnosedLayer lookAt(String image) {
+        return AdminGrpc.newBlockingStub(channel("node.sock"))
+                .diagnoseImage(DiagnoseImageRequest.newBuilder().setImage(image).build())
+                .getLayers(0);
+    }
+
+    @Test
+    void theDoctorSaysOfAnImageWhatItCosts() throws Exception {
+        TestLayer data = TestLayer.generate(23);
+        String other;
+        try (FaultyRegistry registry = new FaultyRegistry(true)) {
+            String image = push(registry, data, "application/vnd.oci.image.layer.v1.tar+gzip");
+            DiagnosedLayer unknown = lookAt(image);
+            assertThat(unknown.getSeverity()).isEqualTo(Severity.SEVERITY_WARNING);
+            assertThat(unknown.getBytesToRead()).isEqualTo(data.blob().length);
+            assertThat(unknown.getText()).startsWith("no index yet");
+
+            var client = client();
+            String top = pull(client, registry, data);
+            DiagnosedLayer lazy = lookAt(image);
+            assertThat(lazy.getSeverity()).isEqualTo(Severity.SEVERITY_FINE);
+            assertThat(lazy.getText()).isEqualTo("lazy, and mounted");
+            assertThat(lazy.getHasIndex() && lazy.getHasTree()).isTrue();
+            assertThat(lazy.getBytesPresent()).isZero();
+            assertThat(lazy.getBytesTotal()).isGreaterThan(data.file("large/one").length);
+            remove(client, top);
+
+            // containerd unpacks it, as for a client that does not say which layer it prepares.
+            committed(client, "default/7/" + data.diffId(), "");
+            assertThat(lookAt(image).getText()).startsWith("not lazy: containerd has unpacked it");
+            remove(client, "default/7/" + data.diffId());
+            assertThat(lookAt(image).getText()).startsWith("lazy: a pull reads nothing of it");
+
+            TestLayer second = TestLayer.generate(24);
+            other = push(registry, second, "application/x-unheard-of");
+            assertThat(lookAt(other).getSeverity()).isEqualTo(Severity.SEVERITY_PROBLEM);
+            assertThat(lookAt(other).getText()).contains("application/x-unheard-of");
+            refused(Status.Code.NOT_FOUND, () -> lookAt(registry.host() + "/team/none:v1"));
+            refused(Status.Code.INVALID_ARGUMENT, () -> lookAt("no name"));
+            assertThat(findings())
+                    .anyMatch(finding -> finding.getSubject().equals("registry " + registry.host())
+                            || finding.getSubject().equals("registries"));
+        }
+        refused(Status.Code.ABORTED, () -> lookAt(other));
+    }
+
+    private List<Finding> findings() {
+        return AdminGrpc.newBlockingStub(channel("node.sock"))
+                .diagnose(DiagnoseRequest.getDefaultInstance())
+                .getFindingsList();
+    }
+
+    @Test
+    void theDoctorLooksAtDiskPermissionsContainerdAndRegistries() throws Exception {
+        TestLayer data = TestLayer.generate(25);
+        try (FaultyRegistry registry = new FaultyRegistry(true)) {
+            var _ = pull(client(), registry, data);
+            Map<String, Severity> found = new HashMap<>();
+            findings().forEach(finding -> found.put(finding.getSubject(), finding.getSeverity()));
+            assertThat(found)
+                    .containsEntry("kernel", Severity.SEVERITY_FINE)
+                    .containsEntry("layers", Severity.SEVERITY_FINE)
+                    .containsEntry("permissions", Severity.SEVERITY_FINE)
+                    .containsEntry("containerd", Severity.SEVERITY_PROBLEM)
+                    .containsEntry("registry " + registry.host(), Severity.SEVERITY_FINE)
+                    .containsKeys("disk", "inodes");
+            Files.setPosixFilePermissions(dir.resolve("root"), PosixFilePermissions.fromString("rwxr-xr-x"));
+            assertThat(findings())
+                    .anyMatch(finding -> finding.getSubject().equals("permissions")
+                            && finding.getSeverity() == Severity.SEVERITY_WARNING);
+        }
+        assertThat(findings())
+                .as("a registry that is down")
+                .anyMatch(finding -> finding.getSubject().startsWith("registry ")
+                        && finding.getSeverity() == Severity.SEVERITY_PROBLEM);
     }
 }

@@ -1,0 +1,358 @@
+package dev.coldstart.integration.node;
+
+import static org.assertj.core.api.Assertions.assertThat;
+import static org.junit.jupiter.api.Assumptions.assumeTrue;
+
+import dev.coldstart.integration.host.Output;
+import dev.coldstart.integration.host.Repository;
+import dev.coldstart.integration.host.Root;
+import dev.coldstart.integration.host.Suite;
+import dev.coldstart.integration.host.TestHost;
+import java.time.Duration;
+import java.util.ArrayList;
+import java.util.List;
+import org.jspecify.annotations.Nullable;
+import org.junit.jupiter.api.AfterAll;
+import org.junit.jupiter.api.BeforeAll;
+import org.junit.jupiter.api.MethodOrderer;
+import org.junit.jupiter.api.Order;
+import org.junit.jupiter.api.Test;
+import org.junit.jupiter.api.TestInstance;
+import org.junit.jupiter.api.TestMethodOrder;
+
+/**
+ * coldstart as the snapshotter of nerdctl and of the CRI, on a containerd that the installer has told of it: images from a
+ * registry and images made on the node, two namespaces, restarts, and what is left when all is removed.
+ */
+@TestInstance(TestInstance.Lifecycle.PER_CLASS)
+@TestMethodOrder(MethodOrderer.OrderAnnotation.class)
+abstract class ClientScenarios {
+    private static final Duration LIMIT = Duration.ofMinutes(4);
+    /** Of random bytes, which no compression makes less. */
+    private static final long BIG_BYTES = 24L << 20;
+
+    private static final String MAKE_IMAGE = """
+            set -e
+            mkdir -p /image/bin /image/data /image/tmp
+            for program in sh cat id ls mkdir rm sha256sum sleep stat; do
+                cp "/bin/$program" /image/bin/
+                for library in $(ldd "/bin/$program" | grep -o '/[^ ]*'); do
+                    mkdir -p "/image$(dirname "$library")"
+                    cp -L "$library" "/image$library"
+                done
+            done
+            head -c 24M /dev/urandom >/image/data/big
+            echo small >/image/data/small
+            """;
+
+    /** The CRI wants a network plug-in; this one makes nothing and says that it did. */
+    private static final String MAKE_NETWORK = """
+            set -e
+            mkdir -p /opt/cni /etc/cni/net.d
+            cat >/opt/cni/none <<'END'
+            #!/bin/sh
+            version=$(sed -n 's/.*"cniVersion": *"\\([0-9.]*\\)".*/\\1/p')
+            case $CNI_COMMAND in
+            VERSION) echo '{"cniVersion":"1.0.0","supportedVersions":["0.3.1","0.4.0","1.0.0"]}' ;;
+            ADD) printf '{"cniVersion":"%s","interfaces":[{"name":"%s","sandbox":"%s"}],"ips":[{"version":"4","address":"10.88.0.2/24","interface":0}]}' \\
+                "$version" "$CNI_IFNAME" "$CNI_NETNS" ;;
+            esac
+            END
+            chmod 755 /opt/cni/none
+            cp /opt/cni/none /opt/cni/loopback
+            echo '{"cniVersion":"0.4.0","name":"none","plugins":[{"type":"none"}]}' >/etc/cni/net.d/10-none.conflist
+            """;
+
+    private final Suite suite;
+    private final String prefix;
+    private @Nullable Registry registry;
+    private @Nullable Node node;
+    private String image = "";
+    private String sum = "";
+
+    ClientScenarios(Suite suite, String prefix) {
+        this.suite = suite;
+        this.prefix = prefix;
+    }
+
+    @BeforeAll
+    void startNode() {
+        Root.assume();
+        Repository repository = Repository.here();
+        List<TestHost.Bind> clients =
+                List.of(Built.orSkip(Clients.NERDCTL, repository), Built.orSkip(Clients.CRI, repository));
+        registry = Registry.start(repository, prefix + "-reg");
+        node = Node.create(repository, prefix + "-node", suite, registry, clients);
+        TestHost host = node.host();
+        host.script(LIMIT, MAKE_IMAGE);
+        host.script(LIMIT, MAKE_NETWORK);
+        sum = host.ask("sha256sum", "/image/data/big").substring(0, 64);
+        image = registry.push(host, "small", "tar -C /image -cf - .", "{\"Cmd\":[\"/bin/sleep\",\"infinity\"]}");
+        host.write("/etc/containerd/config.toml", """
+                version = 2
+
+                [plugins."io.containerd.grpc.v1.cri"]
+                  sandbox_image = "%s"
+                  [plugins."io.containerd.grpc.v1.cri".cni]
+                    bin_dir = "/opt/cni"
+                    conf_dir = "/etc/cni/net.d"
+                """.formatted(image));
+        node.startSnapshotter();
+        node.coldstart("index", image);
+    }
+
+    @AfterAll
+    void destroy() {
+        if (node != null) {
+            node.close();
+        }
+        if (registry != null) {
+            registry.close();
+        }
+    }
+
+    @Test
+    @Order(1)
+    void theInstallerTellsContainerd() {
+        TestHost host = node().host();
+        String before = host.ask("cat", "/etc/containerd/config.toml");
+        host.ask("/opt/coldstart/bin/coldstart-containerd", "add", "--all-pods");
+        String once = host.ask("cat", "/etc/containerd/config.toml", "/etc/containerd/conf.d/coldstart.toml");
+        host.ask("/opt/coldstart/bin/coldstart-containerd", "add", "--all-pods");
+        assertThat(host.ask("cat", "/etc/containerd/config.toml", "/etc/containerd/conf.d/coldstart.toml"))
+                .as("after it was done twice")
+                .isEqualTo(once);
+        assertThat(host.ask("containerd", "config", "dump").replace('\'', '"'))
+                .contains("[proxy_plugins.coldstart]")
+                .contains("address = \"/run/coldstart/snapshotter.sock\"")
+                .contains("root = \"/var/lib/coldstart\"")
+                .contains("runtimes.coldstart]")
+                .as("what the user had")
+                .contains("conf_dir = \"/etc/cni/net.d\"")
+                .as("for the transfer service and for all pods")
+                .contains("snapshotter = \"coldstart\"", "snapshotter = \"overlayfs\"");
+
+        host.ask("/opt/coldstart/bin/coldstart-containerd", "remove");
+        assertThat(host.ask("cat", "/etc/containerd/config.toml")).isEqualTo(before);
+        assertThat(host.run(TestHost.SOON, "test", "-e", "/etc/containerd/conf.d")
+                        .succeeded())
+                .isFalse();
+
+        node().startContainerd();
+        Output doctor = host.run(LIMIT, "/opt/coldstart/bin/coldstart", "doctor");
+        assertThat(doctor.status()).as(doctor.out()).isEqualTo(1);
+        assertThat(doctor.out()).containsPattern("PROBLEM +containerd's configuration +it names no snapshotter");
+        host.ask("/opt/coldstart/bin/coldstart-containerd", "add", "--all-pods");
+        doctor = host.run(LIMIT, "/opt/coldstart/bin/coldstart", "doctor");
+        assertThat(doctor.out()).containsPattern("PROBLEM +containerd's configuration .*restart containerd");
+        node().stopContainerd();
+        node().startContainerd();
+        doctor = host.run(LIMIT, "/opt/coldstart/bin/coldstart", "doctor");
+        assertThat(doctor.status()).as(doctor.out()).isZero();
+        assertThat(doctor.out())
+                .doesNotContain("PROBLEM")
+                .contains("registry " + registry().address());
+    }
+
+    @Test
+    @Order(2)
+    void nerdctlPullsLazilyRunsAndCommits() {
+        TestHost host = node().host();
+        long before = host.bytesFrom(registry().host());
+        nerdctl("pull", "--quiet", image);
+        assertThat(nerdctl("run", "--rm", "--net", "none", image, "cat", "/data/small"))
+                .isEqualTo("small");
+        assertThat(host.bytesFrom(registry().host()) - before)
+                .as("bytes that came for a pull and a small file")
+                .isLessThan(BIG_BYTES / 3);
+        assertThat(nerdctl("run", "--rm", "--net", "none", image, "sha256sum", "/data/big"))
+                .startsWith(sum);
+        Output doctor = host.run(LIMIT, "/opt/coldstart/bin/coldstart", "doctor", image);
+        assertThat(doctor.status()).as(doctor.out()).isZero();
+        assertThat(doctor.out()).contains("lazy, and mounted");
+
+        nerdctl(
+                "run",
+                "--detach",
+                "--name",
+                "writer",
+                "--net",
+                "none",
+                image,
+                "sh",
+                "-c",
+                "echo new >/data/new && rm /data/small && mkdir /ready && sleep 1000");
+        host.await(
+                "what the container writes",
+                TestHost.SOON,
+                () -> host.run(TestHost.SOON, command("exec", "writer", "ls", "/ready"))
+                        .succeeded());
+        nerdctl("commit", "writer", "here:committed");
+        assertThat(nerdctl("run", "--rm", "--net", "none", "here:committed", "sh", "-c", "cat /data/new; ls /data"))
+                .isEqualTo("new\nbig\nnew");
+
+        // An image of local layers alone: no registry has it.
+        nerdctl("save", "--output", "/var/tmp/image.tar", "here:committed");
+        nerdctl("rm", "--force", "writer");
+        removeImages();
+        assertNothingIsLeft();
+        registry().down();
+        try {
+            nerdctl("load", "--input", "/var/tmp/image.tar");
+            assertThat(nerdctl("run", "--rm", "--net", "none", "here:committed", "cat", "/data/new"))
+                    .isEqualTo("new");
+        } finally {
+            registry().up();
+        }
+        removeImages();
+        assertNothingIsLeft();
+    }
+
+    @Test
+    @Order(3)
+    void twoNamespacesShareALayerAndEitherMayGo() {
+        for (String namespace : List.of("one", "two")) {
+            nerdctl("--namespace", namespace, "pull", "--quiet", image);
+            assertThat(nerdctl("--namespace", namespace, "run", "--rm", "--net", "none", image, "cat", "/data/small"))
+                    .isEqualTo("small");
+        }
+        assertThat(mountedTrees()).isEqualTo(1);
+        nerdctl("--namespace", "one", "rmi", "--force", image);
+        node().host().await("the garbage collection", LIMIT, () -> snapshots("one") == 0);
+        assertThat(nerdctl("--namespace", "two", "run", "--rm", "--net", "none", image, "sha256sum", "/data/big"))
+                .startsWith(sum);
+        nerdctl("--namespace", "two", "rmi", "--force", image);
+        assertNothingIsLeft();
+    }
+
+    @Test
+    @Order(4)
+    void afterARestartAllIsThereWithoutTheRegistry() {
+        nerdctl("pull", "--quiet", image);
+        nerdctl("run", "--rm", "--net", "none", image, "sha256sum", "/data/big");
+        node().stopContainerd();
+        node().stopSnapshotter();
+        registry().down();
+        try {
+            node().startSnapshotter();
+            node().startContainerd();
+            assertThat(nerdctl("run", "--rm", "--net", "none", image, "sha256sum", "/data/big"))
+                    .startsWith(sum);
+        } finally {
+            registry().up();
+        }
+        removeImages();
+        assertNothingIsLeft();
+    }
+
+    @Test
+    @Order(5)
+    void aPodIsServedLazily() {
+        TestHost host = node().host();
+        cri("pull", image);
+        String pod = cri("pod", "pod");
+        String container = cri("start", pod, image, "/bin/sleep", "1000");
+        assertThat(cri("exec", container, "cat", "/data/small")).isEqualTo("small");
+        assertThat(cri("exec", container, "sha256sum", "/data/big")).startsWith(sum);
+        assertThat(cri("exec", container, "sh", "-c", "echo new >/data/new && cat /data/new"))
+                .isEqualTo("new");
+        assertThat(host.ask("ctr", "-n", "k8s.io", "snapshots", "--snapshotter", "coldstart", "ls"))
+                .contains(pod, container);
+        host.await("the usage that the CRI saw", LIMIT, () -> {
+            String[] used = cri("filesystem").split(" ", -1);
+            return used[0].equals("/var/lib/coldstart") && Long.parseLong(used[1]) > BIG_BYTES;
+        });
+        cri("remove-pod", pod);
+        cri("remove-image", image);
+        assertNothingIsLeft();
+    }
+
+    @Test
+    @Order(6)
+    void aPodInAUserNamespaceSeesItsOwnOwners() {
+        assumeTrue(suite == Suite.SID, "needs a runc that maps the owners of mounts: 1.2 or newer");
+        cri("pull", image);
+        String pod = cri("pod", "mapped", "", "200000");
+        String container = cri("start", pod, image, "/bin/sleep", "1000");
+        assertThat(cri("exec", container, "cat", "/proc/self/uid_map")).containsPattern("0 +200000 +65536");
+        assertThat(cri("exec", container, "stat", "-c", "%u:%g", "/", "/data/small"))
+                .isEqualTo("0:0\n0:0");
+        assertThat(cri("exec", container, "sh", "-c", "echo new >/data/new && stat -c %u /data/new"))
+                .isEqualTo("0");
+        cri("remove-pod", pod);
+        cri("remove-image", image);
+        assertNothingIsLeft();
+    }
+
+    private String[] command(String... arguments) {
+        List<String> command = new ArrayList<>(
+                List.of("/opt/nerdctl/nerdctl", "--snapshotter", "coldstart", "--cgroup-manager", "cgroupfs"));
+        command.addAll(List.of(arguments));
+        return command.toArray(String[]::new);
+    }
+
+    private String nerdctl(String... arguments) {
+        return succeed(command(arguments));
+    }
+
+    private String cri(String... arguments) {
+        List<String> command = new ArrayList<>(List.of("/opt/cri/cri", "/run/containerd/containerd.sock"));
+        command.addAll(List.of(arguments));
+        return succeed(command.toArray(String[]::new));
+    }
+
+    private String succeed(String... command) {
+        Output output = node().host().run(LIMIT, command);
+        assertThat(output.status())
+                .as("%s: %s%s", String.join(" ", command), output.out(), output.err())
+                .isZero();
+        return output.out();
+    }
+
+    private void removeImages() {
+        node().host()
+                .script(
+                        LIMIT,
+                        "ctr images ls -q | while read -r image; do ctr images rm --sync \"$image\"; done; ctr content prune references >/dev/null");
+    }
+
+    private long snapshots(String namespace) {
+        return node().host()
+                .ask("ctr", "-n", namespace, "snapshots", "--snapshotter", "coldstart", "ls")
+                .lines()
+                .skip(1)
+                .count();
+    }
+
+    private int mountedTrees() {
+        return Integer.parseInt(
+                node().host().ask("sh", "-c", "grep -c ' /run/coldstart/t/' /proc/self/mountinfo || true"));
+    }
+
+    /** No snapshot, in any namespace, and nothing of one on disk or mounted. */
+    private void assertNothingIsLeft() {
+        TestHost host = node().host();
+        host.await(
+                "containerd's garbage collection",
+                LIMIT,
+                () -> List.of("default", "k8s.io", "one", "two").stream()
+                                .allMatch(namespace -> snapshots(namespace) == 0)
+                        && mountedTrees() == 0
+                        && host.ask("ls", "/var/lib/coldstart/fs").isEmpty());
+        assertThat(host.ask("ls", "/run/coldstart/t")).isEmpty();
+    }
+
+    private Node node() {
+        if (node == null) {
+            throw new IllegalStateException("the node was not started");
+        }
+        return node;
+    }
+
+    private Registry registry() {
+        if (registry == null) {
+            throw new IllegalStateException("the registry was not started");
+        }
+        return registry;
+    }
+}
