@@ -3,8 +3,8 @@ package dev.coldstart.snapshotter;
 import dev.coldstart.linux.ServiceManager;
 import dev.coldstart.snapshotter.content.Containerd;
 import dev.coldstart.snapshotter.content.LayerResolver;
-import dev.coldstart.snapshotter.fetch.IdleMemory;
 import dev.coldstart.snapshotter.content.Referrers;
+import dev.coldstart.snapshotter.fetch.IdleMemory;
 import dev.coldstart.snapshotter.fetch.KnownLayers;
 import dev.coldstart.snapshotter.fetch.LayerObjects;
 import dev.coldstart.snapshotter.fetch.LayerOrdinals;
@@ -19,8 +19,8 @@ import dev.coldstart.snapshotter.object.Pins;
 import dev.coldstart.snapshotter.object.RamTier;
 import dev.coldstart.snapshotter.object.StoreSettings;
 import dev.coldstart.snapshotter.registry.Credentials;
-import dev.coldstart.snapshotter.registry.RegistryArtifacts;
 import dev.coldstart.snapshotter.registry.CriKeychain;
+import dev.coldstart.snapshotter.registry.RegistryArtifacts;
 import dev.coldstart.snapshotter.registry.RegistryClient;
 import dev.coldstart.snapshotter.registry.RegistryHosts;
 import dev.coldstart.snapshotter.registry.Trust;
@@ -37,8 +37,8 @@ import dev.coldstart.snapshotter.rootfs.Staging;
 import dev.coldstart.snapshotter.rootfs.TreeMounts;
 import dev.coldstart.snapshotter.service.AdminService;
 import dev.coldstart.snapshotter.service.Doctor;
-import dev.coldstart.snapshotter.service.ImageServiceProxy;
 import dev.coldstart.snapshotter.service.ImageDoctor;
+import dev.coldstart.snapshotter.service.ImageServiceProxy;
 import dev.coldstart.snapshotter.service.NodeAgentService;
 import dev.coldstart.snapshotter.service.SnapshotsService;
 import dev.coldstart.snapshotter.service.StoredSnapshots;
@@ -213,13 +213,12 @@ public final class Snapshotter implements AutoCloseable {
         manager.ready();
     }
 
-    /** Where indexes come from: those that the image itself names first. */
     /** Where indexes may come from: first what the image itself names, at last what only the registry vouches for. */
     private List<IndexOrigin> origins(
             Configuration.Sharing sharing, @Nullable ClusterKey key, RegistryClient registry, RegistrySource source) {
         RegistryArtifacts artifacts = new RegistryArtifacts(registry);
-        List<IndexOrigin> origins = new ArrayList<>(List.of(
-                new EstargzOrigin(source), new ZstdChunkedOrigin(source), SociOrigin.pinned(registry, source)));
+        List<IndexOrigin> origins = new ArrayList<>(
+                List.of(new EstargzOrigin(source), new ZstdChunkedOrigin(source), SociOrigin.pinned(registry, source)));
         if (key != null && !sharing.peers().isEmpty()) {
             origins.add(own(new Peers(key, sharing.peers(), Traces.NONE)));
         }

@@ -97,19 +97,7 @@ class SnapshotterTest {
             snapshotter.close();
         }
         snapshotter = Snapshotter.start(
-                new Configuration(
-                        dir.resolve("root"),
-                        state,
-                        dir.resolve("no-containerd.sock"),
-                        Duration.ofSeconds(20),
-                        "node-1",
-                        serve,
-                        store,
-                        Configuration.Sharing.NONE,
-                        Map.of(),
-                        dir.resolve("no-hosts"),
-                        null,
-                        null),
+                TestConfiguration.in(dir, serve, store),
                 "test",
                 dir.resolve("no-config.json"),
                 new ServiceManager(Map.of()));

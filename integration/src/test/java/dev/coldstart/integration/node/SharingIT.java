@@ -41,15 +41,19 @@ class SharingIT {
             first.configure(KEY + "publish = true");
             second.configure(KEY);
             var _ = pull(first, registry, image);
-            first.host().await("an artifact that refers to the image", LIMIT, () -> first.host()
-                    .run(TestHost.SOON, "bash", "-c", """
+            first.host()
+                    .await(
+                            "an artifact that refers to the image",
+                            LIMIT,
+                            () -> first.host()
+                                    .run(TestHost.SOON, "bash", "-c", """
                             set -euo pipefail
                             manifest=$(curl -fsSI -H "Accept: application/vnd.oci.image.manifest.v1+json" \\
                                 "https://$0/v2/model-server/manifests/latest" | tr -d '\\r' | sed -n 's/^[Dd]ocker-[Cc]ontent-[Dd]igest: //p')
                             curl -fsS -H "Accept: application/vnd.oci.image.index.v1+json" \\
                                 "https://$0/v2/model-server/manifests/${manifest/:/-}" | grep -q coldstart.index
                             """, registry.address())
-                    .succeeded());
+                                    .succeeded());
             assertThat(pull(second, registry, image))
                     .as("bytes of the registry, where a first pull took " + whole)
                     .isLessThan(whole / 4);
@@ -62,7 +66,8 @@ class SharingIT {
     private static long pull(Node node, Registry registry, String image) {
         node.forget();
         long before = node.host().bytesFrom(registry.host());
-        Output pull = node.ctr(Node.pullCommand("coldstart", image).stream().skip(1).toArray(String[]::new));
+        Output pull =
+                node.ctr(Node.pullCommand("coldstart", image).stream().skip(1).toArray(String[]::new));
         assertThat(pull.status()).as(pull.err()).isZero();
         return node.host().bytesFrom(registry.host()) - before;
     }

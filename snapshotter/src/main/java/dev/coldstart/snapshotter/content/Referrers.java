@@ -20,8 +20,7 @@ public final class Referrers {
      */
     public List<ImageManifest.Descriptor> list(String host, String repository, Digest subject, String artifactType)
             throws IOException {
-        byte[] json =
-                registry.referrers(new ArtifactRegistry.Repository(host, repository), subject, artifactType);
+        byte[] json = registry.referrers(new ArtifactRegistry.Repository(host, repository), subject, artifactType);
         if (json == null) {
             return List.of();
         }

@@ -32,6 +32,7 @@ import dev.coldstart.proto.v1.IndexRequest;
 import dev.coldstart.proto.v1.Severity;
 import dev.coldstart.snapshotter.Configuration;
 import dev.coldstart.snapshotter.Snapshotter;
+import dev.coldstart.snapshotter.TestConfiguration;
 import dev.coldstart.snapshotter.fetch.FaultyRegistry;
 import dev.coldstart.snapshotter.fetch.TestLayer;
 import dev.coldstart.snapshotter.object.StoreSettings;
@@ -50,7 +51,6 @@ import java.nio.charset.StandardCharsets;
 import java.nio.file.Files;
 import java.nio.file.Path;
 import java.nio.file.attribute.PosixFilePermissions;
-import java.time.Duration;
 import java.time.Instant;
 import java.util.ArrayList;
 import java.util.HashMap;
@@ -101,16 +101,7 @@ class SnapshotsServiceTest {
             snapshotter.close();
         }
         snapshotter = Snapshotter.start(
-                new Configuration(
-                        dir.resolve("root"),
-                        dir.resolve("run"),
-                        dir.resolve("no-containerd.sock"),
-                        Duration.ofSeconds(20),
-                        "node-1",
-                        Configuration.Serve.AUTO,
-                        StoreSettings.DEFAULTS,
-                        Configuration.Sharing.NONE,
-                        Map.of()),
+                TestConfiguration.in(dir, Configuration.Serve.AUTO, StoreSettings.DEFAULTS),
                 "test",
                 dir.resolve("no-config.json"),
                 new ServiceManager(Map.of()));

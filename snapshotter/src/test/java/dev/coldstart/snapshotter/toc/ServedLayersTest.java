@@ -89,7 +89,9 @@ final class ServedLayersTest {
         try (Arena arena = Arena.ofConfined()) {
             MemorySegment into = arena.allocate(size);
             fetcher.read(layer, row, object, new CallState(arena), into, size, 0, fetcher.deadline());
-            assertThat(object.complete()).as("an object of which all was read is complete").isTrue();
+            assertThat(object.complete())
+                    .as("an object of which all was read is complete")
+                    .isTrue();
             return into.toArray(ValueLayout.JAVA_BYTE);
         } finally {
             store.release(name, layer.cut());
@@ -152,7 +154,9 @@ final class ServedLayersTest {
     void aLayerWhoseTableIsWrongIsReadAsAnyOther() throws Exception {
         Fixture fixture = Fixture.of("estargz");
         fixture.annotations()
-                .put(EstargzOrigin.TABLE_DIGEST, TestLayer.sha256(new byte[] {9}).toString());
+                .put(
+                        EstargzOrigin.TABLE_DIGEST,
+                        TestLayer.sha256(new byte[] {9}).toString());
         server.blob(fixture.blob());
         RemoteLayers layers = layers();
         ResolvedLayer found = fixture.layer();

@@ -16,6 +16,7 @@ import dev.coldstart.snapshotter.layer.LayerIndexer;
 import dev.coldstart.snapshotter.layer.ProgressListener;
 import dev.coldstart.snapshotter.metadata.LayerSource;
 import dev.coldstart.snapshotter.registry.Credentials;
+import dev.coldstart.snapshotter.registry.RegistryArtifacts;
 import dev.coldstart.snapshotter.registry.RegistryClient;
 import dev.coldstart.snapshotter.registry.Trust;
 import java.io.ByteArrayInputStream;
@@ -58,7 +59,7 @@ final class SociOriginTest {
         registry = new RegistryClient(host -> true, Trust.with(List.of()), Credentials.none(), Duration.ofSeconds(60));
         source = new RegistrySource(registry, layer -> List.of(new LayerSource(layer, server.host(), "r")));
         pinned = SociOrigin.pinned(registry, source);
-        referring = SociOrigin.referring(registry, source, new Referrers(registry));
+        referring = SociOrigin.referring(registry, source, new Referrers(new RegistryArtifacts(registry)));
         server.blob(blob);
     }
 
@@ -85,6 +86,8 @@ final class SociOriginTest {
         Digest diffId = TestLayer.sha256(Fixture.unpacked(blob));
         ResolvedLayer.Image image = new ResolvedLayer.Image(
                 TestLayer.sha256(new byte[] {7}),
+                "application/vnd.oci.image.manifest.v1+json",
+                1,
                 annotations,
                 List.of(new ImageManifest.Descriptor(Fixture.GZIP, layer(), blob.length, "", "", Map.of())),
                 List.of(diffId));
@@ -165,7 +168,7 @@ final class SociOriginTest {
         for (String answer :
                 List.of("", "[]", "{\"manifests\":[{}]}", "{\"manifests\":[{\"digest\":\"md5:0\"}]}", "x")) {
             server.put("referrers/" + TestLayer.sha256(new byte[] {7}), answer);
-            SociOrigin fresh = SociOrigin.referring(registry, source, new Referrers(registry));
+            SociOrigin fresh = SociOrigin.referring(registry, source, new Referrers(new RegistryArtifacts(registry)));
             assertThatThrownBy(() -> provide(fresh, Map.of())).as(answer).isInstanceOf(IOException.class);
         }
         assertThat(directory).isEmptyDirectory();

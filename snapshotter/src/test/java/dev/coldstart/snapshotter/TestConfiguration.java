@@ -1,0 +1,28 @@
+package dev.coldstart.snapshotter;
+
+import dev.coldstart.snapshotter.object.StoreSettings;
+import java.nio.file.Path;
+import java.time.Duration;
+import java.util.Map;
+
+/** Configurations for tests: everything below one directory, and nothing outside of it. */
+public final class TestConfiguration {
+    private TestConfiguration() {}
+
+    /** A node without containerd. */
+    public static Configuration in(Path dir, Configuration.Serve serve, StoreSettings store) {
+        return new Configuration(
+                dir.resolve("root"),
+                dir.resolve("run"),
+                dir.resolve("no-containerd.sock"),
+                Duration.ofSeconds(20),
+                "node-1",
+                serve,
+                store,
+                Configuration.Sharing.NONE,
+                Map.of(),
+                dir.resolve("no-hosts"),
+                null,
+                null);
+    }
+}
