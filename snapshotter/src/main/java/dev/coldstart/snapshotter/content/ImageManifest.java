@@ -43,8 +43,15 @@ public record ImageManifest(
     private static final Set<String> READABLE_LAYERS = Set.of(
             "application/vnd.oci.image.layer.v1.tar",
             "application/vnd.oci.image.layer.v1.tar+gzip",
+            "application/vnd.oci.image.layer.v1.tar+zstd",
+            "application/vnd.oci.image.layer.nondistributable.v1.tar",
+            "application/vnd.oci.image.layer.nondistributable.v1.tar+gzip",
+            "application/vnd.oci.image.layer.nondistributable.v1.tar+zstd",
             "application/vnd.docker.image.rootfs.diff.tar",
-            "application/vnd.docker.image.rootfs.diff.tar.gzip");
+            "application/vnd.docker.image.rootfs.diff.tar.gzip",
+            "application/vnd.docker.image.rootfs.diff.tar.zstd",
+            "application/vnd.docker.image.rootfs.foreign.diff.tar",
+            "application/vnd.docker.image.rootfs.foreign.diff.tar.gzip");
 
     /**
      * A blob that a manifest names.
@@ -59,7 +66,7 @@ public record ImageManifest(
             String platform,
             String artifactType,
             Map<String, String> annotations) {
-        /** Whether we can index the layer: gzip or plain tar. */
+        /** Whether we can index the layer: gzip, zstd or plain tar. */
         public boolean readableLayer() {
             return READABLE_LAYERS.contains(mediaType);
         }

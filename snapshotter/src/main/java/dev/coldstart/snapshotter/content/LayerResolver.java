@@ -112,7 +112,7 @@ public final class LayerResolver {
         Descriptor descriptor = image.resolved().layers().get(at);
         if (!descriptor.readableLayer()) {
             throw new IOException("layer " + descriptor.digest() + " is of type " + descriptor.mediaType()
-                    + ", and only gzip and plain tar can be served lazily");
+                    + ", and only gzip, zstd and plain tar can be served lazily");
         }
         Set<LayerSource> sources = new LinkedHashSet<>();
         addSources(namespace, manifest, descriptor.digest(), sources);

@@ -1,6 +1,8 @@
 package dev.coldstart.snapshotter.layer;
 
 import dev.coldstart.linux.Zlib;
+import dev.coldstart.snapshotter.zstd.ZstdException;
+import dev.coldstart.snapshotter.zstd.ZstdStream;
 import java.io.IOException;
 import java.io.InputStream;
 import java.nio.ByteBuffer;
@@ -8,13 +10,20 @@ import java.security.MessageDigest;
 import java.util.Arrays;
 import java.util.zip.CRC32;
 import java.util.zip.DataFormatException;
+import org.jspecify.annotations.Nullable;
 
 /** Reads a blob to its end, hashes it, inflates it, and finds the places where spans can start. */
 final class BlobReader implements AutoCloseable {
     private static final int INPUT = 128 << 10;
     private static final long REPORT = 1 << 20;
     private static final int TAR_CHECKSUM = 148;
-    private static final byte[] NO_WINDOW = {};
+    // Zstd data refers far back: a span that takes more than a 25th of its bytes from before it goes on, up to four
+    // times
+    // the length. Of a Debian root at level 3, half of the spans stay at 1 MiB and checkpoints take 1.7 % of the tar
+    // (2.9 %
+    // if all did); at level 19, with a window of 8 MiB, nearly all get 4 MiB, and checkpoints take 5.1 % (9.7 %).
+    private static final int ZSTD_SHARE = 25;
+    private static final int ZSTD_SPANS = 4;
 
     private final InputStream blob;
     private final Pipe pipe;
@@ -22,7 +31,8 @@ final class BlobReader implements AutoCloseable {
     private final int span;
     private final MessageDigest sha256 = Sha256.digest();
     private final byte[] input = new byte[INPUT];
-    private final ByteBuffer in = ByteBuffer.allocateDirect(INPUT).limit(0);
+    private final ByteBuffer in =
+            ByteBuffer.allocateDirect(INPUT + ZstdStream.MAX_INPUT).limit(0);
     private final byte[] window = new byte[Zlib.WINDOW];
     private final Zlib zlib = new Zlib();
     private Pipe.Piece piece;
@@ -32,7 +42,9 @@ final class BlobReader implements AutoCloseable {
     private long reported;
     private long spanIn;
     private long spanOut;
-    private boolean gzip;
+    private long dataEnd;
+    private int format = LayerIndex.FORMAT_PLAIN;
+    private @Nullable Checkpoint checkpoint;
 
     BlobReader(InputStream blob, Pipe pipe, ProgressListener progress, int span) throws IOException {
         this.blob = blob;
@@ -46,12 +58,19 @@ final class BlobReader implements AutoCloseable {
     /** Sends the whole blob through the pipe. */
     void run() throws IOException {
         fill();
-        gzip = in.remaining() >= 2 && (in.get(0) & 0xff) == GzipHeader.ID1 && (in.get(1) & 0xff) == GzipHeader.ID2;
-        if (gzip) {
+        if (in.remaining() >= 2 && (in.get(0) & 0xff) == GzipHeader.ID1 && (in.get(1) & 0xff) == GzipHeader.ID2) {
+            format = LayerIndex.FORMAT_GZIP;
             try {
                 inflate();
             } catch (DataFormatException e) {
                 throw new LayerException("the gzip data is corrupt near byte " + position() + ": " + e.getMessage(), e);
+            }
+        } else if (ZstdStream.recognises(in)) {
+            format = LayerIndex.FORMAT_ZSTD;
+            try {
+                decode();
+            } catch (ZstdException e) {
+                throw new LayerException("the zstd data is wrong near byte " + position() + ": " + e.getMessage(), e);
             }
         } else {
             refuseOtherFormats();
@@ -62,8 +81,14 @@ final class BlobReader implements AutoCloseable {
         pipe.finish();
     }
 
-    boolean gzip() {
-        return gzip;
+    /** Of the blob, as {@link LayerIndex} has it. */
+    int format() {
+        return format;
+    }
+
+    /** Of zstd data, offset in the blob behind the last byte that the last span needs. */
+    long dataEnd() {
+        return dataEnd;
     }
 
     /** Bytes of the blob. */
@@ -89,7 +114,7 @@ final class BlobReader implements AutoCloseable {
             crc.reset();
             // A member's start is a checkpoint that needs no window: worth a shorter span.
             if (produced == 0 || isDue(span / 4)) {
-                checkpoint(0, NO_WINDOW);
+                checkpoint(position(), 0);
             }
             long memberStart = produced;
             Zlib.Status status = Zlib.Status.MORE;
@@ -111,7 +136,7 @@ final class BlobReader implements AutoCloseable {
                 }
                 if (status == Zlib.Status.MORE && isDue(span) && zlib.betweenBlocks()) {
                     int size = zlib.window(window);
-                    checkpoint(zlib.unusedBits(), Arrays.copyOf(window, size));
+                    checkpoint(position(), zlib.unusedBits()).state(Arrays.copyOf(window, size));
                 }
             }
             long trailer = 0;
@@ -125,10 +150,69 @@ final class BlobReader implements AutoCloseable {
         } while (in.hasRemaining() || fill());
     }
 
+    private void decode() throws IOException {
+        ZstdStream zstd = new ZstdStream();
+        while (true) {
+            if (zstd.beforeBlock() && isDue(zstd)) {
+                endSpan(zstd);
+                zstd.mark();
+                checkpoint(position(), 0);
+            }
+            long before = position();
+            switch (zstd.next(in)) {
+                case NONE -> {
+                    if (!fill()) {
+                        if (!zstd.mayEnd() || in.hasRemaining()) {
+                            throw new LayerException("the zstd data ends after " + read + " bytes, in the middle");
+                        }
+                        endSpan(zstd);
+                        return;
+                    }
+                }
+                case FRAME -> {
+                    // Nothing has to be known at a frame's start: worth a shorter span.
+                    if (produced == 0 || isDue(span / 4)) {
+                        endSpan(zstd);
+                        zstd.markFrame();
+                        checkpoint(before, 0);
+                    }
+                }
+                case BLOCK -> {
+                    if (zstd.length() > 0) {
+                        pass(zstd);
+                        dataEnd = position();
+                    }
+                }
+                case OTHER -> {}
+            }
+        }
+    }
+
+    /** The bytes that a span takes from before it are known when it is at its end. */
+    private void endSpan(ZstdStream zstd) {
+        if (checkpoint != null) {
+            checkpoint.state(zstd.checkpoint());
+        }
+    }
+
+    private void pass(ZstdStream zstd) throws IOException {
+        int from = zstd.from();
+        int end = from + zstd.length();
+        while (from < end) {
+            if (!out.hasRemaining()) {
+                send();
+            }
+            int length = Math.min(end - from, out.remaining());
+            out.put(zstd.bytes(), from, length);
+            produced += length;
+            from += length;
+        }
+    }
+
     private void copy() throws IOException {
         while (in.hasRemaining() || fill()) {
             if (produced == 0 || produced - spanOut == span) {
-                checkpoint(0, NO_WINDOW);
+                checkpoint(position(), 0);
             }
             if (!out.hasRemaining()) {
                 send();
@@ -143,16 +227,15 @@ final class BlobReader implements AutoCloseable {
     private void refuseOtherFormats() throws LayerException {
         int magic = in.remaining() < 4 ? 0 : in.getInt(0);
         String format = switch (magic) {
-            case 0x28b5_2ffd -> "zstd";
             case 0xfd37_7a58 -> "xz";
             default -> magic >>> 8 == 0x42_5a68 ? "bzip2" : "";
         };
         if (!format.isEmpty()) {
             throw new LayerException(
-                    "the layer is compressed with " + format + "; only gzip and plain tar can be indexed");
+                    "the layer is compressed with " + format + "; only gzip, zstd and plain tar can be indexed");
         }
         if (in.remaining() > TAR_CHECKSUM && in.get(0) != 0 && !isOctal(in.get(TAR_CHECKSUM))) {
-            throw new LayerException("the layer is neither gzip nor tar");
+            throw new LayerException("the layer is neither gzip nor zstd nor tar");
         }
     }
 
@@ -164,14 +247,29 @@ final class BlobReader implements AutoCloseable {
         return produced - spanOut >= bytes || position() - spanIn >= bytes;
     }
 
-    private void checkpoint(int bits, byte[] before) throws IOException {
+    private boolean isDue(ZstdStream zstd) {
+        long length = produced - spanOut;
+        long most = (long) ZSTD_SPANS * span;
+        return (length >= span && (long) zstd.noted() * ZSTD_SHARE <= length)
+                || length > most - ZstdStream.MAX_BLOCK
+                || position() - spanIn >= most;
+    }
+
+    private Checkpoint checkpoint(long at, int bits) throws IOException {
         if (out.position() > 0) {
             send();
         }
+        if (format == LayerIndex.FORMAT_ZSTD && at - dataEnd > LayerIndex.MAX_SPAN) {
+            throw new LayerException("the zstd data has more than " + (LayerIndex.MAX_SPAN >> 20)
+                    + " MiB without data before byte " + at);
+        }
         // If nothing came since the last one, this takes its place: no span is empty.
-        spanIn = position();
+        spanIn = at;
         spanOut = produced;
-        piece.start = new Checkpoint(produced, spanIn, bits, before);
+        Checkpoint start = new Checkpoint(produced, at, bits);
+        checkpoint = start;
+        piece.start = start;
+        return start;
     }
 
     /** Passes on what was produced since the last time. */
@@ -205,8 +303,7 @@ final class BlobReader implements AutoCloseable {
         int length = blob.readNBytes(input, 0, INPUT);
         sha256.update(input, 0, length);
         read += length;
-        in.clear();
-        in.put(input, 0, length).flip();
+        in.compact().put(input, 0, length).flip();
         return length > 0;
     }
 }

@@ -13,7 +13,7 @@ import java.util.Map;
 import java.util.zip.CRC32C;
 import java.util.zip.Deflater;
 
-/** Writes what {@link LayerIndex} reads. Holds the rows in memory (about 150 bytes each), not the windows. */
+/** Writes what {@link LayerIndex} reads. Holds the rows in memory (about 150 bytes each), not the states. */
 final class IndexFile implements AutoCloseable {
     private record Extent(ObjectName name, long offset, long size) {}
 
@@ -23,7 +23,7 @@ final class IndexFile implements AutoCloseable {
     private final FileChannel file;
     private final Map<ObjectName, Extent> objects = new HashMap<>();
     private final Deflater deflater = new Deflater(WINDOW_LEVEL, true);
-    private final byte[] compressed = new byte[LayerIndexer.WINDOW + 1024];
+    private byte[] compressed = new byte[LayerIndexer.WINDOW + 1024];
     private ByteBuffer spans = ByteBuffer.allocate(256 * LayerIndex.SPAN_ROW).order(ByteOrder.LITTLE_ENDIAN);
     private ByteBuffer chunks = ByteBuffer.allocate(0).order(ByteOrder.LITTLE_ENDIAN);
     private final CRC32C windows = new CRC32C();
@@ -59,11 +59,15 @@ final class IndexFile implements AutoCloseable {
 
     /** Notes the next span, with the digest of its bytes. */
     void addSpan(Checkpoint checkpoint, byte[] sha256) throws IOException {
-        byte[] window = checkpoint.window();
+        byte[] state = checkpoint.state();
         int length = 0;
-        if (window.length > 0) {
+        if (state.length > 0) {
+            // Deflate makes nothing longer than this.
+            if (compressed.length < state.length + state.length / 1000 + 64) {
+                compressed = new byte[2 * state.length + 64];
+            }
             deflater.reset();
-            deflater.setInput(window);
+            deflater.setInput(state);
             deflater.finish();
             length = deflater.deflate(compressed);
             windows.update(compressed, 0, length);
@@ -72,8 +76,9 @@ final class IndexFile implements AutoCloseable {
         spans = withRoom(spans, LayerIndex.SPAN_ROW);
         spans.putLong(checkpoint.out()).putLong(checkpoint.in());
         spans.put(sha256);
-        spans.putLong(end).putInt(length).putShort((short) window.length);
-        spans.put((byte) checkpoint.bits()).put((byte) 0);
+        spans.putLong(end).putInt(length);
+        // Where there are bits, the state is a window of 32 KiB at most.
+        spans.putInt(state.length | checkpoint.bits() << 16);
         end += length;
     }
 
@@ -115,10 +120,6 @@ final class IndexFile implements AutoCloseable {
     }
 
     /** Writes the tables and the header. */
-    void finish(boolean gzip, Digest layer, Digest diffId, long blobSize, long uncompressedSize) throws IOException {
-        finish(gzip ? LayerIndex.FORMAT_GZIP : LayerIndex.FORMAT_PLAIN, layer, diffId, blobSize, uncompressedSize);
-    }
-
     /** Writes the tables and the header. */
     void finish(int format, Digest layer, Digest diffId, long blobSize, long uncompressedSize) throws IOException {
         int chunkCount = chunkCount();
@@ -164,6 +165,8 @@ final class IndexFile implements AutoCloseable {
             header.putLong(160, chunksAt).putInt(168, chunkCount).putInt(172, chunksChecksum);
         } else if (format == LayerIndex.FORMAT_GZIP_PROVEN) {
             header.putLong(160, spansEnd).putInt(172, (int) windows.getValue());
+        } else if (format == LayerIndex.FORMAT_ZSTD) {
+            header.putLong(160, spansEnd);
         }
         CRC32C crc = new CRC32C();
         crc.update(header.array(), 0, LayerIndex.HEADER - 4);

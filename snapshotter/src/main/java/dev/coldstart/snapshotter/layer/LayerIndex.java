@@ -1,6 +1,7 @@
 package dev.coldstart.snapshotter.layer;
 
 import dev.coldstart.linux.MappedFile;
+import dev.coldstart.snapshotter.zstd.ZstdDecoder;
 import java.io.IOException;
 import java.nio.ByteBuffer;
 import java.nio.charset.StandardCharsets;
@@ -13,9 +14,10 @@ import java.util.zip.CRC32C;
  * What a layer's blob consists of: its objects, and the spans from which they come. Memory-mapped, so that an open index
  * costs no heap; validated when opened, so that nothing in the file can lead a reader astray; immutable and thread-safe.
  *
- * <p>Spans cut the uncompressed tar into pieces of about {@link LayerIndexer#SPAN} bytes. Each can be inflated on its own
- * from a range of the blob's bytes and a checkpoint: the bit at which it starts and the up to 32 KiB before it that the
- * deflate data may refer to.
+ * <p>Spans cut the uncompressed tar into pieces of about {@link LayerIndexer#SPAN} bytes, of zstd data up to four times as much. Each
+ * can be inflated on its own from a range of the blob's bytes and a checkpoint: the bit at which it starts and the state of
+ * the decoder, which for deflate data is the up to 32 KiB before it that it may refer to, and for zstd data the tables
+ * and those bytes before it that it does refer to.
  *
  * <p>Of a blob that was made to be read in parts (eStargz, zstd:chunked) the index has the files' bytes only, in chunks
  * that are compressed and proven one by one: "the uncompressed tar" then stands for the bytes of the chunks one after the
@@ -23,15 +25,15 @@ import java.util.zip.CRC32C;
  *
  * <h2>The file</h2>
  *
- * All numbers are little-endian; unused bytes are zero. Windows come first, because they are known first; the tables
+ * All numbers are little-endian; unused bytes are zero. States come first, because they are known first; the tables
  * follow them without gaps, in this order, up to the end of the file.
  *
  * <pre>
  * header, 192 bytes
  *   0   8  "CSLAYER\n"
  *   8   4  version, 1
- *  12   4  format of the blob: 0 plain tar, 1 gzip, 3 chunks in gzip members, 4 chunks in zstd frames, 5 gzip whose spans
- *          are proven before they are inflated
+ *  12   4  format of the blob: 0 plain tar, 1 gzip, 2 zstd, 3 chunks in gzip members, 4 chunks in zstd frames, 5 gzip whose
+ *          spans are proven before they are inflated
  *  16  32  SHA-256 of the blob
  *  48  32  SHA-256 of the uncompressed tar (diffID)
  *  80   8  bytes of the blob
@@ -39,16 +41,16 @@ import java.util.zip.CRC32C;
  *  96   4  n, number of objects
  * 100   4  s, number of spans
  * 104   8  offset in this file of the object table
- * 112   4  CRC-32C of the three tables (not of the windows: a span's SHA-256 vouches for its window)
+ * 112   4  CRC-32C of the three tables (not of the states: a span's SHA-256 vouches for its state)
  * 116   8  offset in this file of the implied directories, not behind the object table
  * 124   4  bytes of them
  * 128   4  CRC-32C of them
- * 160   8  formats 3 and 4: offset in this file of the chunks, not behind the object table; format 5: offset in the blob
- *          behind the last span's bytes
+ * 160   8  formats 3 and 4: offset in this file of the chunks, not behind the object table; formats 2 and 5: offset in the
+ *          blob behind the last span's bytes
  * 168   4  formats 3 and 4: c, number of chunks
- * 172   4  formats 3 and 4: CRC-32C of the chunks; format 5: of the windows
+ * 172   4  formats 3 and 4: CRC-32C of the chunks; format 5: of the states
  * 188   4  CRC-32C of the header's first 188 bytes
- * windows
+ * states
  * implied directories: paths without a leading slash, each followed by a zero
  * chunks, c rows of 64 bytes, ascending
  *   0   8  offset of the first byte in the uncompressed tar; a chunk ends where the next one starts
@@ -66,11 +68,14 @@ import java.util.zip.CRC32C;
  *   0   8  offset of the first byte in the uncompressed tar; a span ends where the next one starts
  *   8   8  offset in the blob, counting a byte that belongs to two spans to the earlier one
  *  16  32  SHA-256 of the span's uncompressed bytes; in format 5 of all of the blob's bytes that are needed to inflate it
- *  48   8  offset in this file of the window, itself deflate-compressed (RFC 1951)
- *  56   4  bytes of the window in this file
+ *  48   8  offset in this file of the state, itself deflate-compressed (RFC 1951)
+ *  56   4  bytes of the state in this file
+ *  gzip: the state is the window
  *  60   2  bytes of the window once inflated, 0 (no window) to 32768
  *  62   1  how many upper bits of the blob's byte before the offset start the span, 0 to 7
- *          in formats 3 and 4, instead of 16 to 62:
+ *  zstd: the state is what {@link dev.coldstart.snapshotter.zstd.ZstdStream#checkpoint} says, none at the start of a frame
+ *  60   4  bytes of the state once inflated, 640 more than the span has at most
+ *  formats 3 and 4, instead of 16 to 63:
  *  48   8  number of its first chunk
  * </pre>
  */
@@ -79,6 +84,7 @@ public final class LayerIndex implements AutoCloseable {
     static final int VERSION = 1;
     static final int FORMAT_PLAIN = 0;
     static final int FORMAT_GZIP = 1;
+    static final int FORMAT_ZSTD = 2;
     static final int FORMAT_GZIP_CHUNKS = 3;
     static final int FORMAT_ZSTD_CHUNKS = 4;
     static final int FORMAT_GZIP_PROVEN = 5;
@@ -96,7 +102,7 @@ public final class LayerIndex implements AutoCloseable {
     /** A span of chunks takes less than this of the blob: what lies between chunks is fetched too. */
     static final int MAX_CHUNKED_RANGE = 2 * MAX_SPAN;
 
-    /** The tables, which come last, and windows as far as that goes. */
+    /** The tables, which come last, and states as far as that goes. */
     private static final long EXPECTED_BYTES = 32 << 20;
 
     private final MappedFile file;
@@ -104,7 +110,6 @@ public final class LayerIndex implements AutoCloseable {
     private final Digest layer;
     private final Digest diffId;
     private final int format;
-    private final boolean gzip;
     private final long blobSize;
     private final long uncompressedSize;
     private final int objects;
@@ -126,14 +131,9 @@ public final class LayerIndex implements AutoCloseable {
         require(checksum(bytes, 0, HEADER - 4) == bytes.getInt(HEADER - 4), path, "its header's checksum is wrong");
         format = bytes.getInt(12);
         require(
-                format == FORMAT_PLAIN
-                        || format == FORMAT_GZIP
-                        || format == FORMAT_GZIP_CHUNKS
-                        || format == FORMAT_ZSTD_CHUNKS
-                        || format == FORMAT_GZIP_PROVEN,
+                format >= FORMAT_PLAIN && format <= FORMAT_GZIP_PROVEN,
                 path,
                 "blob format " + format + " is not known");
-        gzip = format == FORMAT_GZIP || format == FORMAT_GZIP_PROVEN;
         layer = Digest.of(copy(16, 32));
         diffId = Digest.of(copy(48, 32));
         blobSize = bytes.getLong(80);
@@ -172,7 +172,7 @@ public final class LayerIndex implements AutoCloseable {
         } else {
             chunks = 0;
             chunkTable = HEADER;
-            spansEnd = format == FORMAT_GZIP_PROVEN ? bytes.getLong(160) : blobSize;
+            spansEnd = format == FORMAT_GZIP_PROVEN || format == FORMAT_ZSTD ? bytes.getLong(160) : blobSize;
             require(spansEnd >= 0 && spansEnd <= blobSize, path, "its last span does not lie in the blob");
         }
         checkObjects(path);
@@ -359,8 +359,7 @@ public final class LayerIndex implements AutoCloseable {
 
     /** Offset in the blob of the first byte needed to inflate the span. */
     public long spanBlobStart(int span) {
-        int at = span(span);
-        return bytes.getLong(at + 8) - (bytes.get(at + 62) == 0 ? 0 : 1);
+        return bytes.getLong(span(span) + 8) - (spanBits(span) == 0 ? 0 : 1);
     }
 
     /** Offset in the blob behind the last byte needed to inflate the span. */
@@ -395,8 +394,9 @@ public final class LayerIndex implements AutoCloseable {
         file.close();
     }
 
-    boolean gzip() {
-        return gzip;
+    /** One of the constants. */
+    int format() {
+        return format;
     }
 
     /** Whether the spans consist of chunks that are compressed and proven one by one. */
@@ -466,16 +466,17 @@ public final class LayerIndex implements AutoCloseable {
 
     /** The bits that start a span in the byte before {@link #spanBlobEnd} of the one before it, 0 to 7. */
     int spanBits(int span) {
-        return bytes.get(span(span) + 62);
+        return format == FORMAT_ZSTD ? 0 : bytes.get(span(span) + 62);
     }
 
-    /** Bytes of the span's window once inflated. */
-    int windowSize(int span) {
-        return Short.toUnsignedInt(bytes.getShort(span(span) + 60));
+    /** Bytes of the state at the span's start once inflated. */
+    int stateSize(int span) {
+        int at = span(span) + 60;
+        return format == FORMAT_ZSTD ? bytes.getInt(at) : Short.toUnsignedInt(bytes.getShort(at));
     }
 
-    /** The span's window, compressed. */
-    ByteBuffer window(int span) {
+    /** The state at the span's start, compressed. */
+    ByteBuffer state(int span) {
         int at = span(span);
         return bytes.slice((int) bytes.getLong(at + 48), bytes.getInt(at + 56));
     }
@@ -537,7 +538,7 @@ public final class LayerIndex implements AutoCloseable {
                     path,
                     "span " + i + " has an impossible length");
             long in = bytes.getLong(at + 8);
-            int bits = bytes.get(at + 62);
+            int bits = spanBits(i);
             require(
                     in >= blobOffset && in <= spansEnd && bits >= 0 && bits <= 7 && (bits == 0 || in > 0),
                     path,
@@ -547,16 +548,18 @@ public final class LayerIndex implements AutoCloseable {
                     path,
                     "span " + i + " takes too much of the blob");
             blobOffset = in;
-            if (gzip) {
-                long window = bytes.getLong(at + 48);
+            if (format != FORMAT_PLAIN && !chunked()) {
+                long state = bytes.getLong(at + 48);
                 int compressed = bytes.getInt(at + 56);
+                long most = format == FORMAT_ZSTD ? length + ZstdDecoder.MAX_STATE : LayerIndexer.WINDOW;
                 require(
-                        window >= HEADER
+                        state >= HEADER
                                 && compressed >= 0
-                                && window <= objectTable - compressed
-                                && windowSize(i) <= LayerIndexer.WINDOW,
+                                && state <= objectTable - compressed
+                                && stateSize(i) >= 0
+                                && stateSize(i) <= most,
                         path,
-                        "the window of span " + i + " does not lie in the file");
+                        "the state of span " + i + " does not lie in the file");
             } else if (format == FORMAT_PLAIN) {
                 require(in == start && bits == 0, path, "span " + i + " does not lie in the blob");
             } else {

@@ -62,7 +62,7 @@ public final class LayerIndexer {
     }
 
     /**
-     * Reads a gzip (of one member or several) or plain tar blob to its end and writes its index and its tree. Both appear
+     * Reads a gzip (of one member or several), zstd (of one frame or several) or plain tar blob to its end and writes its index and its tree. Both appear
      * under their names at the end, the tree first, or not at all.
      *
      * @param blob the whole blob; not closed
@@ -102,7 +102,8 @@ public final class LayerIndexer {
             }
             int inodes = TreeWriter.write(indexer.tree.tree, spool, layer.bytes(), newTree.channel());
             index.addImplied(indexer.tree.tree.implied());
-            index.finish(reader.gzip(), layer, tar.diffId(), reader.blobSize(), tar.position());
+            index.endSpans(reader.dataEnd());
+            index.finish(reader.format(), layer, tar.diffId(), reader.blobSize(), tar.position());
             newTree.commit();
             newIndex.commit();
             return new IndexedLayer(

@@ -1,6 +1,8 @@
 package dev.coldstart.snapshotter.layer;
 
 import dev.coldstart.linux.Zlib;
+import dev.coldstart.snapshotter.zstd.ZstdDecoder;
+import dev.coldstart.snapshotter.zstd.ZstdException;
 import java.nio.ByteBuffer;
 import java.security.MessageDigest;
 import java.util.zip.DataFormatException;
@@ -9,14 +11,20 @@ import org.jspecify.annotations.Nullable;
 
 /**
  * Turns a span's range of the blob into its uncompressed bytes, and proves them by the SHA-256 in the index. Holds some
- * native memory (about 100 KiB); not thread-safe, so pool them, one per reading thread.
+ * native memory (about 100 KiB) and, once there was a span of zstd data, as much as it has twice; not thread-safe, so pool
+ * them, one per reading thread.
  */
 public final class SpanInflater implements AutoCloseable {
     private static final int GZIP_TRAILER = 8;
+    /** A zstd checkpoint that takes more is not kept. */
+    private static final int MOST_KEPT = 1 << 20;
 
     private final Zlib zlib = new Zlib();
-    private final Inflater windowInflater = new Inflater(true);
+    private final Inflater stateInflater = new Inflater(true);
     private final ByteBuffer window = ByteBuffer.allocateDirect(LayerIndexer.WINDOW);
+    // Most layers have no zstd.
+    private @Nullable ZstdDecoder zstd;
+    private byte[] state = {};
     private final MessageDigest sha256 = Sha256.digest();
     private final byte[] digest = new byte[32];
     private final ChunkInflater chunks = new ChunkInflater(zlib);
@@ -48,12 +56,14 @@ public final class SpanInflater implements AutoCloseable {
         }
         current = new Current(
                 index, span, index.spanBlobEnd(span) - index.spanBlobStart(span), dst.slice(dst.position(), length));
-        if (index.gzip()) {
-            try {
-                startGzip(index, span);
-            } catch (DataFormatException e) {
-                throw wrong(current, e);
+        try {
+            switch (index.format()) {
+                case LayerIndex.FORMAT_GZIP, LayerIndex.FORMAT_GZIP_PROVEN -> startGzip(index, span);
+                case LayerIndex.FORMAT_ZSTD -> startZstd(index, span, length);
+                default -> {}
             }
+        } catch (DataFormatException | ZstdException e) {
+            throw wrong(current, e);
         }
     }
 
@@ -65,12 +75,18 @@ public final class SpanInflater implements AutoCloseable {
      */
     public void arrived(ByteBuffer compressed) throws LayerException {
         Current span = current();
-        if (span.index.gzip() && !span.index.provenBeforeInflating()) {
-            try {
-                inflateGzip(span, compressed, false);
-            } catch (DataFormatException e) {
-                throw wrong(span, e);
+        try {
+            switch (span.index.format()) {
+                case LayerIndex.FORMAT_GZIP -> inflateGzip(span, compressed, false);
+                case LayerIndex.FORMAT_ZSTD -> {
+                    int start = compressed.position();
+                    zstd().arrived(compressed);
+                    span.taken += compressed.position() - start;
+                }
+                default -> {}
             }
+        } catch (DataFormatException | ZstdException e) {
+            throw wrong(span, e);
         }
     }
 
@@ -97,14 +113,14 @@ public final class SpanInflater implements AutoCloseable {
         if (span.index.provenBeforeInflating()) {
             prove(span, compressed.duplicate());
         }
-        if (span.index.gzip()) {
-            try {
-                inflateGzip(span, compressed, true);
-            } catch (DataFormatException e) {
-                throw wrong(span, e);
+        try {
+            switch (span.index.format()) {
+                case LayerIndex.FORMAT_GZIP, LayerIndex.FORMAT_GZIP_PROVEN -> inflateGzip(span, compressed, true);
+                case LayerIndex.FORMAT_ZSTD -> zstd().finish(compressed, room);
+                default -> room.put(compressed);
             }
-        } else {
-            room.put(compressed);
+        } catch (DataFormatException | ZstdException e) {
+            throw wrong(span, e);
         }
         room.flip();
         if (!span.index.provenBeforeInflating()) {
@@ -134,7 +150,7 @@ public final class SpanInflater implements AutoCloseable {
         return span;
     }
 
-    private static LayerException wrong(Current span, DataFormatException e) {
+    private static LayerException wrong(Current span, Exception e) {
         return new LayerException(
                 "inflate span " + span.span + " of layer " + span.index.layer() + ": " + e.getMessage(), e);
     }
@@ -142,23 +158,49 @@ public final class SpanInflater implements AutoCloseable {
     @Override
     public void close() {
         zlib.close();
-        windowInflater.end();
+        stateInflater.end();
     }
 
     private void startGzip(LayerIndex index, int span) throws LayerException, DataFormatException {
         zlib.reset();
-        int windowSize = index.windowSize(span);
+        int windowSize = index.stateSize(span);
         if (windowSize == 0) {
             return;
         }
-        windowInflater.reset();
-        windowInflater.setInput(index.window(span));
+        stateInflater.reset();
+        stateInflater.setInput(index.state(span));
         window.clear().limit(windowSize);
-        windowInflater.inflate(window);
+        stateInflater.inflate(window);
         if (window.hasRemaining()) {
             throw new DataFormatException("its window is incomplete");
         }
         zlib.setWindow(window.flip());
+    }
+
+    private void startZstd(LayerIndex index, int span, int length) throws ZstdException, DataFormatException {
+        int size = index.stateSize(span);
+        if (size == 0) {
+            zstd().begin(length);
+            return;
+        }
+        if (state.length < size + 2 * ZstdDecoder.MARGIN || state.length > MOST_KEPT) {
+            state = new byte[size + 2 * ZstdDecoder.MARGIN];
+        }
+        stateInflater.reset();
+        stateInflater.setInput(index.state(span));
+        if (stateInflater.inflate(state, ZstdDecoder.MARGIN, size) != size) {
+            throw new DataFormatException("its checkpoint is incomplete");
+        }
+        zstd().begin(length, state, ZstdDecoder.MARGIN, ZstdDecoder.MARGIN + size);
+    }
+
+    private ZstdDecoder zstd() {
+        ZstdDecoder decoder = zstd;
+        if (decoder == null) {
+            decoder = new ZstdDecoder();
+            zstd = decoder;
+        }
+        return decoder;
     }
 
     private void inflateGzip(Current span, ByteBuffer in, boolean whole) throws LayerException, DataFormatException {

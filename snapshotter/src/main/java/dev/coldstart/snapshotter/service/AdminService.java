@@ -118,7 +118,7 @@ public final class AdminService extends AdminGrpc.AdminImplBase {
                 Descriptor layer = manifest.layers().get(at);
                 if (!layer.readableLayer()) {
                     throw new IOException("layer " + layer.digest() + " of " + image + " is of type "
-                            + layer.mediaType() + ", and only gzip and plain tar can be indexed");
+                            + layer.mediaType() + ", and only gzip, zstd and plain tar can be indexed");
                 }
                 index(
                         resolved.layer(at, List.of(new LayerSource(layer.digest(), image.host(), image.repository()))),

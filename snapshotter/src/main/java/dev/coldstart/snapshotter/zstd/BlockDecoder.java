@@ -1,5 +1,7 @@
 package dev.coldstart.snapshotter.zstd;
 
+import java.util.Arrays;
+
 /**
  * Decodes compressed blocks (RFC 8878, section 3.1.1.3) and keeps what one block leaves to the next: the Huffman table, the
  * three tables of sequences, and the last three offsets.
@@ -23,15 +25,14 @@ final class BlockDecoder {
     /** A multiple of the index that is 8 or more, and less than 8 more than the index. */
     private static final int[] MULTIPLES = {0, 8, 8, 9, 8, 10, 12, 14};
 
-    final HuffmanTable huffman = new HuffmanTable();
-    final SequenceTable lengths = new SequenceTable(FseTable.Code.LITERALS);
-    final SequenceTable offsets = new SequenceTable(FseTable.Code.OFFSETS);
-    final SequenceTable matches = new SequenceTable(FseTable.Code.MATCHES);
-    /** The last offsets, newest first. */
-    int last1;
-
-    int last2;
-    int last3;
+    private final HuffmanTable huffman = new HuffmanTable();
+    private final SequenceTable lengths = new SequenceTable(FseTable.Code.LITERALS);
+    private final SequenceTable offsets = new SequenceTable(FseTable.Code.OFFSETS);
+    private final SequenceTable matches = new SequenceTable(FseTable.Code.MATCHES);
+    // The last offsets, newest first.
+    private int last1;
+    private int last2;
+    private int last3;
 
     private final byte[] buffer = new byte[MAX_BLOCK + Output.SLACK];
     private byte[] literals = buffer;
@@ -55,6 +56,62 @@ final class BlockDecoder {
         last1 = 1;
         last2 = 4;
         last3 = 8;
+    }
+
+    /** Writes down what is known between two blocks; which tables were needed turns out later. */
+    void save(SavedState state) {
+        state.offsets(last1, last2, last3);
+        state.table(0, huffman.mode(), huffman.description, huffman.descriptionLength);
+        lengths.save(state, 1);
+        offsets.save(state, 2);
+        matches.save(state, 3);
+        huffman.inherited = true;
+        huffman.needed = false;
+    }
+
+    /** Notes which of the tables that there were at the last {@link #save} were used since. */
+    void saveNeeds(SavedState state) {
+        state.need(0, huffman.needed);
+        state.need(1, lengths.needed);
+        state.need(2, offsets.needed);
+        state.need(3, matches.needed);
+    }
+
+    /**
+     * Goes back to a state that was saved.
+     *
+     * @param in what {@link SavedState#write} wrote but the first byte, with {@link #MARGIN} bytes before and behind it
+     * @return where it ends
+     */
+    int restore(byte[] in, int from, int to) throws ZstdException {
+        reset();
+        if (to - from < 12) {
+            throw new ZstdException("a saved state is cut off");
+        }
+        last1 = LittleEndian.getInt(in, from);
+        last2 = LittleEndian.getInt(in, from + 4);
+        last3 = LittleEndian.getInt(in, from + 8);
+        int at = from + 12;
+        for (int i = 0; i < 4; i++) {
+            if (to - at < 2 || to - at - 2 < (in[at + 1] & 0xff)) {
+                throw new ZstdException("a saved state is cut off");
+            }
+            int mode = in[at];
+            int end = at + 2 + (in[at + 1] & 0xff);
+            at += 2;
+            if (mode != SequenceTable.REPEAT) {
+                at = switch (i) {
+                    case 0 -> huffman.read(in, at, end);
+                    case 1 -> lengths.read(mode, in, at, end);
+                    case 2 -> offsets.read(mode, in, at, end);
+                    default -> matches.read(mode, in, at, end);
+                };
+            }
+            if (at != end) {
+                throw new ZstdException("a saved state has a table of another length");
+            }
+        }
+        return at;
     }
 
     /**
@@ -121,7 +178,7 @@ final class BlockDecoder {
             } else {
                 literals = buffer;
                 literal = 0;
-                java.util.Arrays.fill(buffer, 0, size, in[at]);
+                Arrays.fill(buffer, 0, size, in[at]);
             }
             literalEnd = literal + size;
             return at + body;
@@ -142,8 +199,8 @@ final class BlockDecoder {
         }
         if (type == COMPRESSED) {
             at = huffman.read(in, at, end);
-        } else if (huffman.descriptionLength == 0) {
-            throw new ZstdException("a block refers to a Huffman table that there was not");
+        } else {
+            huffman.repeat();
         }
         if (format == 0) {
             huffman.decode(in, at, end, buffer, 0, size);
@@ -298,10 +355,8 @@ final class BlockDecoder {
             at += ll;
             if (Integer.compareUnsigned(offset - 1, at - reach) >= 0) {
                 out.farther(at, offset, ml);
-            } else if (offset >= 16) {
-                LittleEndian.copy(bytes, at - offset, bytes, at, ml);
             } else {
-                near(bytes, at, offset, ml);
+                copy(bytes, at, offset, ml);
             }
             at += ml;
         }
@@ -309,8 +364,12 @@ final class BlockDecoder {
         literal = lit;
     }
 
-    /** Carries out a match that overlaps itself, or might. */
-    static void near(byte[] bytes, int at, int offset, int length) {
+    /** Copies what lies {@code offset} bytes before; what is copied may be copied again. Up to 15 bytes more are written. */
+    static void copy(byte[] bytes, int at, int offset, int length) {
+        if (offset >= 16) {
+            LittleEndian.copy(bytes, at - offset, bytes, at, length);
+            return;
+        }
         int distance = offset;
         int i = 0;
         if (distance < 8) {

@@ -1,6 +1,7 @@
 package dev.coldstart.snapshotter.zstd;
 
 import java.nio.ByteBuffer;
+import java.nio.ByteOrder;
 import java.util.Arrays;
 
 /** Reads frames (RFC 8878, section 3.1), one step after the other, each as soon as its bytes are there. */
@@ -43,12 +44,53 @@ final class FrameReader {
     private int mostOfBlock;
     private long window;
     private long produced;
+    private int lastBlock;
     /** -1 if the header does not tell. */
     private long contentSize;
+
+    /** Whether bytes that start like these are frames. */
+    static boolean recognises(ByteBuffer start) {
+        if (start.remaining() < 4) {
+            return false;
+        }
+        int magic = Integer.reverseBytes(
+                start.duplicate().order(ByteOrder.BIG_ENDIAN).getInt());
+        return magic == MAGIC || (magic & ~15) == SKIPPABLE;
+    }
+
+    /** Bytes of the last block. */
+    int lastBlock() {
+        return lastBlock;
+    }
 
     /** Expects a frame. */
     void reset() {
         next = Next.FRAME;
+    }
+
+    /** Goes on in the middle of a frame, as {@link #save} left it. */
+    int resume(byte[] state, int from, int to) throws ZstdException {
+        if (from >= to) {
+            throw new ZstdException("a saved state is cut off");
+        }
+        checksum = state[from] != 0;
+        hashing = false;
+        contentSize = -1;
+        mostOfBlock = BlockDecoder.MAX_BLOCK;
+        next = Next.BLOCK;
+        return blocks.restore(state, from + 1, to);
+    }
+
+    /** Writes down what is known before a block; {@link #write} makes bytes of it. */
+    void save(SavedState state) {
+        state.checksum(checksum);
+        blocks.save(state);
+    }
+
+    /** Writes a saved state, with those tables only that blocks have used since. */
+    int write(SavedState state, byte[] into, int from) {
+        blocks.saveNeeds(state);
+        return state.write(into, from);
     }
 
     /** Whether the data may end here. */
@@ -185,9 +227,10 @@ final class FrameReader {
             }
             default -> throw new ZstdException("a block is of a type that does not exist");
         }
-        produced += out.at - from;
+        lastBlock = out.at - from;
+        produced += lastBlock;
         if (hashing) {
-            hash.update(out.bytes, from, out.at - from);
+            hash.update(out.bytes, from, lastBlock);
         }
         if ((header & 1) != 0) {
             if (contentSize >= 0 && produced != contentSize) {

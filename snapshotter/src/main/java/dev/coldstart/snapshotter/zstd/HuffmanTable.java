@@ -24,6 +24,23 @@ final class HuffmanTable {
 
     /** 0 if there is no table yet. */
     int descriptionLength;
+    /** Whether the table is the one that there was at the last mark. */
+    boolean inherited;
+    /** Whether that one was used since. */
+    boolean needed;
+
+    /** How the table was given, as {@link SequenceTable} has it. */
+    int mode() {
+        return descriptionLength == 0 ? SequenceTable.REPEAT : SequenceTable.DESCRIBED;
+    }
+
+    /** The next block has the same table. */
+    void repeat() throws ZstdException {
+        if (descriptionLength == 0) {
+            throw new ZstdException("a block refers to a Huffman table that there was not");
+        }
+        needed |= inherited;
+    }
 
     /**
      * Reads a description.
@@ -35,6 +52,7 @@ final class HuffmanTable {
             throw new ZstdException("a Huffman table is cut off");
         }
         descriptionLength = 0;
+        inherited = false;
         int header = in[from] & 0xff;
         int end = from + 1 + (header < 128 ? header : (header - 126) / 2);
         if (end > to) {

@@ -23,7 +23,7 @@ abstract class Output {
     abstract int room(int most);
 
     /** A frame starts: nothing before is referred to any more. */
-    abstract void startFrame(long windowSize);
+    abstract void startFrame(long windowSize) throws ZstdException;
 
     /**
      * Carries out a match that starts before {@code reach}, to {@code position} in the array, where there is room for it.

@@ -2,17 +2,26 @@ package dev.coldstart.snapshotter.zstd;
 
 /** One of the three tables of sequences, in the form that the last block gave it. */
 final class SequenceTable {
+    /** The table that the format itself names. */
     static final int PREDEFINED = 0;
+    /** A table of one symbol, which is its description. */
     static final int SINGLE = 1;
+    /** A table with a description. */
     static final int DESCRIBED = 2;
+    /** The table of the block before. */
     static final int REPEAT = 3;
 
     private final FseTable predefined;
     private final FseTable own;
-    /** The table to use now; the predefined one if there was none. */
+    /** The table to use now. */
     FseTable table;
-    /** How it was given, one of the constants; {@link #REPEAT} if there is none. */
-    int mode = REPEAT;
+    /** Whether the table is the one that there was at the last mark. */
+    boolean inherited;
+    /** Whether that one was used since. */
+    boolean needed;
+
+    /** How the table was given; {@link #REPEAT} if there is none. */
+    private int mode = REPEAT;
 
     SequenceTable(FseTable.Code code) {
         predefined = new FseTable(code);
@@ -26,8 +35,16 @@ final class SequenceTable {
         mode = REPEAT;
     }
 
+    /** Writes down the table. */
+    void save(SavedState state, int which) {
+        state.table(which, mode, table.description, table.descriptionLength);
+        inherited = true;
+        needed = false;
+    }
+
     /** Takes the table of the next block, and returns where its description ends. */
     int read(int newMode, byte[] in, int from, int to) throws ZstdException {
+        int end = from;
         switch (newMode) {
             case PREDEFINED -> table = predefined;
             case SINGLE -> {
@@ -36,23 +53,22 @@ final class SequenceTable {
                 }
                 own.single(in[from] & 0xff);
                 table = own;
-                mode = newMode;
-                return from + 1;
+                end++;
             }
             case DESCRIBED -> {
-                int end = own.read(in, from, to);
+                end = own.read(in, from, to);
                 table = own;
-                mode = newMode;
-                return end;
             }
             default -> {
-                if (mode == REPEAT) {
+                if (newMode != REPEAT || mode == REPEAT) {
                     throw new ZstdException("a block refers to a table that there was not");
                 }
+                needed |= inherited;
                 return from;
             }
         }
         mode = newMode;
-        return from;
+        inherited = false;
+        return end;
     }
 }

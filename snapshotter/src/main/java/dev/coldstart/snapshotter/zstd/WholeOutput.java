@@ -1,11 +1,17 @@
 package dev.coldstart.snapshotter.zstd;
 
-/** An array with room for all that is decoded. */
+/**
+ * An array with room for all that is decoded. What matches take from before it, if there is anything, comes in the order of
+ * its use: see {@link WindowOutput}.
+ */
 final class WholeOutput extends Output {
     // More than that is not kept for the next time.
     private static final int KEPT = 4 << 20;
 
     private int size;
+    private byte[] history = {};
+    private int historyAt;
+    private int historyEnd;
 
     /** Starts anew, with room for so many bytes. */
     void begin(int room) {
@@ -15,6 +21,15 @@ final class WholeOutput extends Output {
         size = room;
         at = 0;
         reach = 0;
+        historyEnd = 0;
+        historyAt = 0;
+    }
+
+    /** Says what matches take from before the first byte; {@code SLACK} more bytes have to follow in the array. */
+    void history(byte[] noted, int from, int to) {
+        history = noted;
+        historyAt = from;
+        historyEnd = to;
     }
 
     @Override
@@ -25,10 +40,19 @@ final class WholeOutput extends Output {
     @Override
     void startFrame(long windowSize) {
         reach = at;
+        historyEnd = historyAt;
     }
 
     @Override
     void farther(int position, int offset, int length) throws ZstdException {
-        throw new ZstdException("a match refers to bytes before the frame");
+        int before = Math.min(offset - (position - reach), length);
+        if (offset <= 0 || before > historyEnd - historyAt) {
+            throw new ZstdException("a match refers to bytes before the start");
+        }
+        LittleEndian.copy(history, historyAt, bytes, position, before);
+        historyAt += before;
+        if (before < length) {
+            BlockDecoder.copy(bytes, position + before, offset, length - before);
+        }
     }
 }

@@ -9,6 +9,8 @@ import java.util.Map;
 import java.util.Set;
 import org.junit.jupiter.api.BeforeEach;
 import org.junit.jupiter.api.Test;
+import org.junit.jupiter.params.ParameterizedTest;
+import org.junit.jupiter.params.provider.ValueSource;
 
 class LayerResolverTest {
     private static final String GZIP = "application/vnd.oci.image.layer.v1.tar+gzip";
@@ -73,12 +75,28 @@ class LayerResolverTest {
                 .isEqualTo(base);
     }
 
+    @ParameterizedTest
+    @ValueSource(
+            strings = {
+                "application/vnd.oci.image.layer.v1.tar+zstd",
+                "application/vnd.docker.image.rootfs.diff.tar.zstd",
+                "application/vnd.oci.image.layer.nondistributable.v1.tar+gzip",
+                "application/vnd.docker.image.rootfs.foreign.diff.tar.gzip"
+            })
+    void layersOfTheseTypesAreLazy(String mediaType) throws Exception {
+        image(mediaType, Map.of());
+        assertThat(new LayerResolver(content, Set::of)
+                        .resolve("default", baseDiff, Map.of())
+                        .layer())
+                .isEqualTo(base);
+    }
+
     @Test
     void whatCannotBeLazyIsSaid() {
-        image("application/vnd.oci.image.layer.v1.tar+zstd", Map.of());
+        image("application/vnd.oci.image.layer.v1.tar+xz", Map.of());
         LayerResolver resolver = new LayerResolver(content, Set::of);
         Digest chain = ImageManifest.chainIds(List.of(baseDiff, topDiff)).getLast();
-        assertThatThrownBy(() -> resolver.resolve("default", chain, Map.of())).hasMessageContaining("tar+zstd");
+        assertThatThrownBy(() -> resolver.resolve("default", chain, Map.of())).hasMessageContaining("tar+xz");
         assertThatThrownBy(() -> resolver.resolve("default", StoredBlobs.digest("unknown"), Map.of()))
                 .hasMessageContaining("no image in containerd's content store");
     }

@@ -50,10 +50,20 @@ class SpanFetcherTest {
 
     @BeforeEach
     void start() throws Exception {
-        data = TestLayer.generate(42);
         registry = new FaultyRegistry(true);
-        registry.blob(data.digest().toString(), data.blob());
         client = new RegistryClient(host -> true, Trust.with(List.of()), Credentials.none(), Duration.ofSeconds(10));
+        store = ObjectStore.open(root, StoreSettings.DEFAULTS);
+        fetcher = new SpanFetcher(
+                new RegistrySource(client, digest -> List.of(new LayerSource(digest, registry.host(), "team/model"))),
+                store,
+                Duration.ofSeconds(20));
+        ordinals = LayerOrdinals.open(root.resolve("layers"));
+        serve(TestLayer.generate(42));
+    }
+
+    private void serve(TestLayer served) throws IOException {
+        data = served;
+        registry.blob(data.digest().toString(), data.blob());
         Path index = root.resolve("layer.idx");
         LayerIndexer.index(
                 new ByteArrayInputStream(data.blob()),
@@ -63,10 +73,6 @@ class SpanFetcherTest {
                 root.resolve("layer.erofs"),
                 null,
                 ProgressListener.NONE);
-        store = ObjectStore.open(root, StoreSettings.DEFAULTS);
-        LayerSource source = new LayerSource(data.digest(), registry.host(), "team/model");
-        fetcher = new SpanFetcher(new RegistrySource(client, digest -> List.of(source)), store, Duration.ofSeconds(20));
-        ordinals = LayerOrdinals.open(root.resolve("layers"));
         layer = new KnownLayers(ordinals).add(data.digest(), index);
     }
 
@@ -103,6 +109,29 @@ class SpanFetcherTest {
         try (var readers = Executors.newFixedThreadPool(8)) {
             List<Future<?>> all = new ArrayList<>();
             for (int i = 0; i < 200; i++) {
+                int row = random.nextInt(layer.index().objectCount());
+                int size = (int) layer.index().objectSize(row);
+                int offset = random.nextInt(size);
+                int length = 1 + random.nextInt(Math.min(size - offset, 1 << 20));
+                all.add(readers.submit(() -> {
+                    assertThat(read(row, offset, length)).isEqualTo(expected(row, offset, length));
+                    return null;
+                }));
+            }
+            for (Future<?> one : all) {
+                one.get();
+            }
+        }
+    }
+
+    @Test
+    void anyBytesOfAZstdLayerInAnyOrder() throws Exception {
+        serve(TestLayer.zstd(43));
+        assertThat(layer.index().spanCount()).isGreaterThan(4);
+        Random random = new Random(8);
+        try (var readers = Executors.newFixedThreadPool(4)) {
+            List<Future<?>> all = new ArrayList<>();
+            for (int i = 0; i < 100; i++) {
                 int row = random.nextInt(layer.index().objectCount());
                 int size = (int) layer.index().objectSize(row);
                 int offset = random.nextInt(size);

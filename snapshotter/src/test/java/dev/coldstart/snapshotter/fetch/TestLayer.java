@@ -1,5 +1,6 @@
 package dev.coldstart.snapshotter.fetch;
 
+import com.github.luben.zstd.Zstd;
 import dev.coldstart.snapshotter.layer.Digest;
 import java.io.ByteArrayOutputStream;
 import java.io.IOException;
@@ -13,7 +14,7 @@ import java.util.TreeMap;
 import java.util.zip.GZIPOutputStream;
 
 /**
- * A gzip layer of generated files, small and large.
+ * A layer of generated files, small and large: gzip if nothing else is said.
  *
  * @param files bytes by path
  */
@@ -30,6 +31,23 @@ public record TestLayer(Map<String, byte[]> files, byte[] tar, byte[] blob) {
         files.put("large/two", bytes(random, 3_333_333));
         files.put("small/twin", Objects.requireNonNull(files.get("small/f7")));
         return of(files);
+    }
+
+    /** A zstd layer whose files have parts in common; the same seed gives the same layer. */
+    public static TestLayer zstd(long seed) throws IOException {
+        Random random = new Random(seed);
+        byte[] common = bytes(random, 1 << 20);
+        Map<String, byte[]> files = new TreeMap<>();
+        for (int i = 0; i < 40; i++) {
+            byte[] file = bytes(random, 1 + random.nextInt(i % 5 == 0 ? 2_000_000 : 60_000));
+            for (int at = 0; at < file.length; at += 1 + random.nextInt(2000)) {
+                int length = Math.min(random.nextInt(1000), file.length - at);
+                System.arraycopy(common, random.nextInt(common.length - 1000), file, at, length);
+            }
+            files.put("f" + i, file);
+        }
+        TestLayer gzip = of(files);
+        return new TestLayer(files, gzip.tar(), Zstd.compress(gzip.tar(), 3));
     }
 
     /** Files of one size; the same seed gives the same layer. */

@@ -38,7 +38,7 @@ final class HostileInputFuzzTest {
 
     @FuzzTest(maxDuration = "2m")
     void anyBytesAsAnIndexWithRightChecksums(byte[] bytes) throws Exception {
-        index(withIndexChecksums(bytes.clone()));
+        index(withIndexChecksums(bytes.clone()), new byte[0]);
     }
 
     @Test
@@ -66,12 +66,37 @@ final class HostileInputFuzzTest {
     }
 
     @Test
+    void mutatedZstdsAreRefused() throws Exception {
+        byte[] sound = Tar.zstd(tar(), 19);
+        Random random = new Random(5);
+        for (int i = 0; i < 500; i++) {
+            layer(mutate(random, sound), i % 10 == 0);
+        }
+    }
+
+    @Test
     void mutatedIndexesAreRefusedOrHarmless() throws Exception {
+        mutateIndex(Tar.gzip(tar()), 1000);
+    }
+
+    @Test
+    void mutatedIndexesOfZstdLayersAreRefusedOrHarmless() throws Exception {
+        Tar tar = new Tar();
+        Random random = new Random(6);
+        byte[] body = new byte[200_000];
+        random.nextBytes(body);
+        for (int i = 0; i < 25; i++) {
+            System.arraycopy(body, random.nextInt(100_000), body, 100_000, 50_000);
+            tar.add(Tar.file("f" + i, body));
+        }
+        mutateIndex(Tar.zstd(tar.bytes(), 3), 300);
+    }
+
+    private void mutateIndex(byte[] blob, int mutants) throws IOException {
         Path idx = directory.resolve("sound.idx");
-        byte[] tar = tar();
         LayerIndexer.index(
-                new ByteArrayInputStream(Tar.gzip(tar)),
-                Tar.digest(Tar.gzip(tar)),
+                new ByteArrayInputStream(blob),
+                Tar.digest(blob),
                 null,
                 idx,
                 directory.resolve("sound.erofs"),
@@ -81,9 +106,9 @@ final class HostileInputFuzzTest {
         Files.delete(idx);
         Files.delete(directory.resolve("sound.erofs"));
         Random random = new Random(3);
-        for (int i = 0; i < 1000; i++) {
+        for (int i = 0; i < mutants; i++) {
             byte[] mutant = mutate(random, sound);
-            index(i % 10 == 0 ? mutant : withIndexChecksums(mutant));
+            index(i % 10 == 0 ? mutant : withIndexChecksums(mutant), blob);
         }
     }
 
@@ -182,7 +207,7 @@ final class HostileInputFuzzTest {
         try {
             LayerIndexer.index(
                     new ByteArrayInputStream(blob), Tar.digest(blob), null, idx, tree, null, ProgressListener.NONE);
-            index(Files.readAllBytes(idx));
+            index(Files.readAllBytes(idx), blob);
             if (check) {
                 Fsck.check(tree);
             }
@@ -197,7 +222,7 @@ final class HostileInputFuzzTest {
         return taken;
     }
 
-    private void index(byte[] bytes) throws IOException {
+    private void index(byte[] bytes, byte[] blob) throws IOException {
         Path path = directory.resolve("mutant.idx");
         Files.write(path, bytes);
         try (LayerIndex index = LayerIndex.open(path);
@@ -212,7 +237,12 @@ final class HostileInputFuzzTest {
                 long range = index.spanBlobEnd(span) - index.spanBlobStart(span);
                 if (range < 1 << 20) {
                     try {
-                        inflater.inflate(index, span, ByteBuffer.allocate((int) range), ByteBuffer.allocate((int)
+                        ByteBuffer compressed = ByteBuffer.allocate((int) range);
+                        int from = (int) Math.min(index.spanBlobStart(span), blob.length);
+                        compressed
+                                .put(blob, from, Math.min(blob.length - from, (int) range))
+                                .clear();
+                        inflater.inflate(index, span, compressed, ByteBuffer.allocate((int)
                                 (index.spanEnd(span) - index.spanStart(span))));
                     } catch (LayerException e) {
                         assertThat(e).hasMessageMatching("(?s).*(span|chunk|object) .* of layer .*");

@@ -51,6 +51,86 @@ final class LayerIndexerTest {
         checkSpans(blob.toByteArray(), tar, 3);
     }
 
+    @ParameterizedTest
+    @ValueSource(ints = {-7, 1, 3, 6, 9, 13, 17, 19})
+    void everySpanOfAZstdLayerIsDecodedFromItsOwnRange(int level) throws IOException {
+        byte[] tar = repetitiveTar(new Random(level), level > 12 ? 9 << 20 : 20 << 20);
+        checkSpans(Tar.zstd(tar, level), tar, level > 12 ? 3 : 5);
+    }
+
+    @ParameterizedTest
+    @ValueSource(ints = {10, 16, 27})
+    void zstdWindowsMayBeSmallAndLarge(int window) throws IOException {
+        byte[] tar = repetitiveTar(new Random(window), 24 << 20);
+        checkSpans(Tar.zstd(tar, 3, window), tar, 6);
+    }
+
+    @Test
+    void spansMayCrossFramesOfAZstd() throws IOException {
+        byte[] tar = repetitiveTar(new Random(20), 16 << 20);
+        ByteArrayOutputStream blob = new ByteArrayOutputStream();
+        blob.writeBytes(Tar.skippable(12));
+        Random random = new Random(21);
+        for (int at = 0; at < tar.length; ) {
+            int length = Math.min(tar.length - at, random.nextInt(random.nextInt(3) == 0 ? 6 << 20 : 100_000));
+            blob.writeBytes(Tar.zstd(Arrays.copyOfRange(tar, at, at + length), 1 + random.nextInt(5)));
+            if (random.nextInt(3) == 0) {
+                blob.writeBytes(Tar.skippable(random.nextInt(1000)));
+            }
+            at += length;
+        }
+        int end = blob.size();
+        // As a table of contents that other tools look for.
+        blob.writeBytes(Tar.skippable(1 << 20));
+        checkSpans(blob.toByteArray(), tar, 5);
+        try (LayerIndex index = LayerIndex.open(directory.resolve("layer.idx"))) {
+            assertThat(index.spanBlobEnd(index.spanCount() - 1)).isLessThanOrEqualTo(end);
+        }
+    }
+
+    @Test
+    void aZstdLayerGivesTheSameTreeAndObjectsAsAGzipLayer() throws IOException {
+        byte[] tar = repetitiveTar(new Random(22), 8 << 20);
+        Map<ObjectName, byte[]> fromGzip = new HashMap<>();
+        IndexedLayer gzip = index(Tar.gzip(tar), Tar.digest(tar), new Collecting(fromGzip));
+        byte[] gzipTree = Files.readAllBytes(gzip.tree());
+        Map<ObjectName, byte[]> fromZstd = new HashMap<>();
+        IndexedLayer zstd = index(Tar.zstd(tar, 3), Tar.digest(tar), new Collecting(fromZstd));
+        byte[] zstdTree = Files.readAllBytes(zstd.tree());
+        assertThat(fromZstd.keySet()).isEqualTo(fromGzip.keySet());
+        fromGzip.forEach((name, body) -> assertThat(fromZstd.get(name)).isEqualTo(body));
+        assertThat(zstdTree).hasSameSizeAs(gzipTree);
+        int different = 0;
+        for (int i = 0; i < gzipTree.length; i++) {
+            different += gzipTree[i] == zstdTree[i] ? 0 : 1;
+        }
+        // The layer's digest is the file system's identity.
+        assertThat(different).isLessThanOrEqualTo(16 + 4);
+    }
+
+    @Test
+    void aZstdOfNothingIsAnEmptyLayer() throws IOException {
+        assertThat(index(Tar.zstd(new byte[0], 3), null, null).spans()).isZero();
+        LayerIndex.open(directory.resolve("layer.idx")).close();
+    }
+
+    @Test
+    void aZstdLayerThatNeedsTooMuchIsRefused() {
+        byte[] frame = {0x28, (byte) 0xb5, 0x2f, (byte) 0xfd, 0, (byte) ((28 - 10) << 3), 1, 0, 0};
+        assertThatThrownBy(() -> index(frame, null, null))
+                .isInstanceOf(LayerException.class)
+                .hasMessageContaining("more than 128 MiB are not supported");
+    }
+
+    @Test
+    void aWrongZstdChecksumIsRefused() {
+        byte[] blob = Tar.zstd(new Tar().bytes(), 3);
+        blob[blob.length - 1] ^= 1;
+        assertThatThrownBy(() -> index(blob, null, null))
+                .isInstanceOf(LayerException.class)
+                .hasMessageContaining("checksum");
+    }
+
     @Test
     void aPlainTarIsItsOwnSpans() throws IOException {
         byte[] tar = randomTar(new Random(9), 3 << 20);
@@ -119,18 +199,18 @@ final class LayerIndexerTest {
 
     @Test
     void otherFormatsAreNamed() {
-        byte[] zstd = {0x28, (byte) 0xb5, 0x2f, (byte) 0xfd, 0, 0, 0, 0};
-        assertThatThrownBy(() -> index(zstd, null, null))
-                .isInstanceOf(LayerException.class)
-                .hasMessageContaining("zstd");
         assertThatThrownBy(() -> index("BZh91AY&SY".getBytes(StandardCharsets.US_ASCII), null, null))
                 .isInstanceOf(LayerException.class)
                 .hasMessageContaining("bzip2");
     }
 
     @Test
-    void aBlobCutOffAnywhereIsRefused() throws IOException {
-        byte[] blob = Tar.gzip(randomTar(new Random(11), 100_000));
+    void aBlobCutOffAnywhereIsRefused() {
+        checkCutOff(Tar.gzip(randomTar(new Random(11), 100_000)));
+        checkCutOff(Tar.zstd(randomTar(new Random(17), 400_000), 3));
+    }
+
+    private void checkCutOff(byte[] blob) {
         Random random = new Random(12);
         for (int i = 0; i < 60; i++) {
             byte[] cut = Arrays.copyOf(blob, i < 20 ? i + 1 : random.nextInt(blob.length));
@@ -213,8 +293,12 @@ final class LayerIndexerTest {
 
     @Test
     void aSpanThatIsNotWhatTheIndexSaysIsRefused() throws IOException {
-        byte[] tar = randomTar(new Random(15), 3 << 20);
-        byte[] blob = Tar.gzip(tar);
+        byte[] tar = randomTar(new Random(15), 6 << 20);
+        checkWrongSpans(tar, Tar.gzip(tar));
+        checkWrongSpans(tar, Tar.zstd(tar, 3));
+    }
+
+    private void checkWrongSpans(byte[] tar, byte[] blob) throws IOException {
         IndexedLayer layer = index(blob, null, null);
         try (LayerIndex index = LayerIndex.open(layer.index());
                 SpanInflater inflater = new SpanInflater()) {
@@ -331,6 +415,31 @@ final class LayerIndexerTest {
             }
             tar.add(Tar.file("dir" + i % 7 + "/file" + i, body));
             written += body.length + 512;
+        }
+        return tar.bytes();
+    }
+
+    /** Files that repeat parts of one another from near and far, as those of a real layer do. */
+    private static byte[] repetitiveTar(Random random, int size) {
+        byte[] all = new byte[size];
+        Tar tar = new Tar();
+        for (int at = 0, i = 0; at < size; i++) {
+            int length = Math.min(size - at, 1 + random.nextInt(random.nextInt(9) == 0 ? 1 << 20 : 30_000));
+            int end = at + length;
+            int start = at;
+            while (at < end) {
+                int part = Math.min(end - at, 4 + random.nextInt(200));
+                if (random.nextInt(4) > 0 && at > 300) {
+                    int back = random.nextInt(3) > 0 ? 300 + random.nextInt(60_000) : 300 + random.nextInt(at);
+                    System.arraycopy(all, Math.max(0, at - back), all, at, part);
+                    at += part;
+                } else {
+                    for (int k = 0; k < part; k++) {
+                        all[at++] = (byte) (i % 5 == 0 ? random.nextInt() : 'a' + random.nextInt(20));
+                    }
+                }
+            }
+            tar.add(Tar.file("dir" + i % 7 + "/file" + i, Arrays.copyOfRange(all, start, end)));
         }
         return tar.bytes();
     }

@@ -1,6 +1,9 @@
 package dev.coldstart.snapshotter.layer;
 
+import com.github.luben.zstd.ZstdCompressCtx;
 import java.io.ByteArrayOutputStream;
+import java.nio.ByteBuffer;
+import java.nio.ByteOrder;
 import java.nio.charset.StandardCharsets;
 import java.security.MessageDigest;
 import java.util.Locale;
@@ -149,6 +152,33 @@ final class Tar {
             throw new AssertionError(e);
         }
         return compressed.toByteArray();
+    }
+
+    /** One frame with a checksum. */
+    static byte[] zstd(byte[] bytes, int level) {
+        return zstd(bytes, level, 0);
+    }
+
+    /** One frame with a checksum, whose window is {@code 1 << window} bytes, or what the level says if that is 0. */
+    static byte[] zstd(byte[] bytes, int level, int window) {
+        try (ZstdCompressCtx context = new ZstdCompressCtx()) {
+            context.setLevel(level);
+            context.setChecksum(true);
+            context.setContentSize(false);
+            if (window > 0) {
+                context.setLong(window);
+            }
+            return context.compress(bytes);
+        }
+    }
+
+    /** A frame without data, which readers skip. */
+    static byte[] skippable(int size) {
+        return ByteBuffer.allocate(8 + size)
+                .order(ByteOrder.LITTLE_ENDIAN)
+                .putInt(0x184d2a5e)
+                .putInt(size)
+                .array();
     }
 
     static Digest digest(byte[] bytes) {
