@@ -17,7 +17,9 @@ import java.util.HashMap;
 import java.util.HexFormat;
 import java.util.Map;
 import java.util.Objects;
+import java.util.Set;
 import java.util.TreeMap;
+import java.util.TreeSet;
 
 /** What a layer has, as a container would see it: all attributes of all files, and their bytes. */
 final class Contents {
@@ -93,6 +95,26 @@ final class Contents {
             walk(reader, reader.root(), "", objects, lines);
         }
         return lines;
+    }
+
+    /** The paths of all files. */
+    static Set<String> names(Path tree) throws IOException {
+        Set<String> names = new TreeSet<>();
+        try (TreeReader reader = TreeReader.open(tree)) {
+            names(reader, reader.root(), "", names);
+        }
+        return names;
+    }
+
+    private static void names(TreeReader reader, TreeNode node, String path, Set<String> names) throws IOException {
+        names.add(path);
+        if (node.isDirectory()) {
+            for (TreeReader.Name name : reader.list(node)) {
+                if (!name.name().equals(".") && !name.name().equals("..")) {
+                    names(reader, reader.node(name.nid()), path + "/" + name.name(), names);
+                }
+            }
+        }
     }
 
     private static void walk(TreeReader reader, TreeNode node, String path, Bytes objects, Map<String, String> lines)

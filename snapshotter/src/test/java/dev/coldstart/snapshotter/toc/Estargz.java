@@ -16,6 +16,11 @@ final class Estargz {
         member(new byte[512]);
     }
 
+    /** A blob that starts as another one. */
+    Estargz(byte[] other, int length) {
+        blob.write(other, 0, length);
+    }
+
     /** Adds a gzip member; returns its offset. */
     long member(byte[] bytes) throws IOException {
         long at = blob.size();
@@ -26,7 +31,10 @@ final class Estargz {
     }
 
     Fixture finish(String json) throws IOException {
-        byte[] table = json.getBytes(StandardCharsets.UTF_8);
+        return finish(json.getBytes(StandardCharsets.UTF_8));
+    }
+
+    Fixture finish(byte[] table) throws IOException {
         byte[] tar = new byte[512 + (table.length + 511) / 512 * 512 + 1024];
         byte[] name = "stargz.index.json".getBytes(StandardCharsets.US_ASCII);
         System.arraycopy(name, 0, tar, 0, name.length);
