@@ -73,6 +73,34 @@ class ConfigurationTest {
     }
 
     @Test
+    void whereMirrorsAndCredentialsLieCanBeSaid() throws Exception {
+        Configuration usual = Configuration.parse(FILE, "");
+        assertThat(usual.hostsDirectory()).isEqualTo(Path.of("/etc/containerd/certs.d"));
+        assertThat(usual.pullSecrets()).isNull();
+        assertThat(usual.imageService()).isNull();
+        Configuration said = Configuration.parse(FILE, """
+                [registry]
+                hosts_dir = "/hosts"
+                pull_secrets = "/secrets"
+                [registry."r:5000"]
+                plain_http = true
+                [cri]
+                image_service = "/run/coldstart/image.sock"
+                """);
+        assertThat(said.hostsDirectory()).isEqualTo(Path.of("/hosts"));
+        assertThat(said.pullSecrets()).isEqualTo(Path.of("/secrets"));
+        assertThat(said.imageService()).isEqualTo(Path.of("/run/coldstart/image.sock"));
+        assertThat(said.registries()).containsOnlyKeys("r:5000");
+        assertThatThrownBy(() -> Configuration.parse(FILE, "[registry]\npull_secrets = \"x\""))
+                .hasMessageContaining("key registry.pull_secrets")
+                .hasMessageContaining("absolute path");
+        assertThatThrownBy(() -> Configuration.parse(FILE, "[registry]\nsecrets = \"/x\""))
+                .hasMessage("unknown key registry.secrets in /etc/coldstart/config.toml");
+        assertThatThrownBy(() -> Configuration.parse(FILE, "[cri]\nsocket = \"/x\""))
+                .hasMessage("unknown key cri.socket in /etc/coldstart/config.toml");
+    }
+
+    @Test
     void boundsOfTheStoreAreSizesOrShares() throws Exception {
         assertThat(Configuration.parse(FILE, "").store()).isEqualTo(StoreSettings.DEFAULTS);
         StoreSettings store = Configuration.parse(FILE, """

@@ -10,8 +10,8 @@ import java.util.concurrent.TimeUnit;
 final class HostGate {
     /** More connections than that make nothing faster, and servers count them. */
     private static final int REQUESTS = 32;
-    /** A server that could not be reached is asked after the others for so long. */
-    private static final long DOWN_NANOS = TimeUnit.SECONDS.toNanos(15);
+    /** A server that could not be reached, or broke off, is asked after the others for so long. */
+    private static final long DOWN_NANOS = TimeUnit.SECONDS.toNanos(60);
 
     private static final Duration LONGEST_QUIET = Duration.ofMinutes(5);
 

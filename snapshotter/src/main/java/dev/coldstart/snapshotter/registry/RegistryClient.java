@@ -570,6 +570,7 @@ public final class RegistryClient implements AutoCloseable {
         URI at = request.uri();
         HttpClient http = connections.to(endpoint);
         HostGate gate = gate(at);
+        HostGate own = gate(endpoint.base());
         gate.enter(silence);
         boolean answered = false;
         try {
@@ -578,7 +579,7 @@ public final class RegistryClient implements AutoCloseable {
                     parts -> HttpResponse.BodySubscribers.mapping(
                             HttpResponse.BodySubscribers.ofInputStream(),
                             body -> new Turn(
-                                    new StallGuard(body, clock, "registry " + at.getAuthority(), silence), gate)));
+                                    new StallGuard(body, clock, "registry " + at.getAuthority(), silence), gate, own)));
             answered = true;
             gate.up();
             return answer;
@@ -587,6 +588,7 @@ public final class RegistryClient implements AutoCloseable {
             throw new InterruptedIOException("interrupted");
         } catch (IOException e) {
             gate.down();
+            own.down();
             throw new RegistryException(
                     Reason.UNREACHABLE,
                     "cannot reach registry " + at.getAuthority() + " (" + at.getScheme() + "): " + reason(e));
@@ -600,11 +602,25 @@ public final class RegistryClient implements AutoCloseable {
     /** A body whose end lets the next request to the server begin. */
     private static final class Turn extends FilterInputStream {
         private final HostGate gate;
+        private final HostGate own;
         private final AtomicBoolean left = new AtomicBoolean();
 
-        Turn(InputStream body, HostGate gate) {
+        /** @param own of the server that was asked, which may have sent us elsewhere */
+        Turn(InputStream body, HostGate gate, HostGate own) {
             super(body);
             this.gate = gate;
+            this.own = own;
+        }
+
+        @Override
+        public int read(byte[] bytes, int offset, int length) throws IOException {
+            try {
+                return super.read(bytes, offset, length);
+            } catch (IOException e) {
+                // So that the rest is asked for elsewhere first, if there is another server.
+                own.down();
+                throw e;
+            }
         }
 
         @Override

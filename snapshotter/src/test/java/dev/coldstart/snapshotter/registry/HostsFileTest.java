@@ -78,7 +78,7 @@ class HostsFileTest {
     @ValueSource(
             strings = {
                 "server = 1",
-                "server = \"ftp:/x\"",
+                "server = \"http:x\"",
                 "server = \"http://user:pw@h\"",
                 "host = \"x\"",
                 "[host.\"https://x y\"]",

@@ -36,7 +36,7 @@ class LoginFileTest {
                   "r.example": {"username": "all", "password": "1"},
                   "r.example/team": {"username": "team", "password": "2"},
                   "https://r.example/team/model/": {"username": "model", "password": "3"},
-                  "*.example": {"username": "any", "password": "4"},
+                  "r.exam*": {"username": "any", "password": "4"},
                   "r*.example:5000": {"username": "port", "password": "5"},
                   "https://index.docker.io/v1/": {"auth": "aHViOnA6dw=="},
                   "nothing.example": {},

@@ -450,6 +450,13 @@ class RegistryClientTest {
                 .hasMessageContaining("cannot reach registry 127.0.0.1");
         hosts(open.host(), "server = \"" + open.url() + "\"\nskip_verify = true\n");
         assertThat(range(client(), open.host(), 0, 10)).isEqualTo(expected(0, 10));
+        assertThat(open.offered())
+                .as("ranges come over connections of their own")
+                .doesNotContain("h2");
+        assertThat(client().manifest(new ImageReference(open.host(), "team/model", "1"))
+                        .json())
+                .isNotEmpty();
+        assertThat(open.offered()).as("HTTP/2 for documents").contains("h2");
         hosts(open.host(), "server = \"" + open.url() + "\"\nca = \"" + server.certificate() + "\"\n");
         assertThat(range(client(), open.host(), 0, 10)).isEqualTo(expected(0, 10));
 

@@ -21,6 +21,7 @@ import java.util.concurrent.atomic.AtomicInteger;
 import javax.net.ServerSocketFactory;
 import javax.net.ssl.SSLContext;
 import javax.net.ssl.SSLServerSocket;
+import javax.net.ssl.SSLSocket;
 import org.jspecify.annotations.Nullable;
 
 /** An HTTP/1.1 server on loopback that does to its connections whatever it is told to. */
@@ -32,6 +33,7 @@ public final class ScriptedServer implements AutoCloseable {
     private final Set<Socket> connections = ConcurrentHashMap.newKeySet();
     private final AtomicInteger accepted = new AtomicInteger();
     private final AtomicInteger failed = new AtomicInteger();
+    private final List<String> offered = new CopyOnWriteArrayList<>();
     private final List<Request> requests = new CopyOnWriteArrayList<>();
 
     /** What it does with a request. */
@@ -147,6 +149,11 @@ public final class ScriptedServer implements AutoCloseable {
         return accepted.get();
     }
 
+    /** The protocols that clients have offered by ALPN; we speak HTTP/1.1 only. */
+    public List<String> offered() {
+        return List.copyOf(offered);
+    }
+
     /** Connections that broke, mostly because the client went away. */
     public int failed() {
         return failed.get();
@@ -158,6 +165,12 @@ public final class ScriptedServer implements AutoCloseable {
                 Socket connection = socket.accept();
                 accepted.incrementAndGet();
                 connections.add(connection);
+                if (connection instanceof SSLSocket secure) {
+                    secure.setHandshakeApplicationProtocolSelector((self, protocols) -> {
+                        offered.addAll(protocols);
+                        return "http/1.1";
+                    });
+                }
                 Thread.ofVirtual().start(() -> serve(connection));
             } catch (IOException e) {
                 if (socket.isClosed()) {
