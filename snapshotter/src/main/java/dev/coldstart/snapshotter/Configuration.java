@@ -23,7 +23,7 @@ import org.tomlj.TomlTable;
 
 /**
  * What this program reads of {@code /etc/coldstart/config.toml}: the sections {@code [snapshotter]}, {@code
- * [store]}, {@code [index]}, {@code [registry]} with {@code [registry."HOST"]}, and {@code [cri]}.
+ * [store]}, {@code [fetch]}, {@code [index]}, {@code [registry]} with {@code [registry."HOST"]}, and {@code [cri]}.
  *
  * @param root what survives a reboot
  * @param state sockets and mounts
@@ -32,6 +32,7 @@ import org.tomlj.TomlTable;
  * @param nodeName under which the planner knows this node
  * @param serve how root file systems are served
  * @param store bounds of the object store
+ * @param fetch what is fetched before it is read
  * @param sharing how nodes share their indexes
  * @param registries that the file names, by HOST[:PORT]
  * @param hostsDirectory containerd's directory of {@code hosts.toml} files
@@ -46,6 +47,7 @@ public record Configuration(
         String nodeName,
         Serve serve,
         StoreSettings store,
+        Fetch fetch,
         Sharing sharing,
         Map<String, Registry> registries,
         Path hostsDirectory,
@@ -60,6 +62,14 @@ public record Configuration(
         /** Whole, over FUSE. */
         FUSE
     }
+
+    /**
+     * What is fetched before it is read.
+     *
+     * @param replay whether starts of containers are recorded, and what they read is fetched ahead at later ones
+     * @param background whether the rest of an image is fetched when its container has started
+     */
+    public record Fetch(boolean replay, boolean background) {}
 
     /**
      * How nodes share the indexes that they made.
@@ -90,7 +100,7 @@ public record Configuration(
     private static final String PULL_SECRETS = "pull_secrets";
     private static final Duration IO_TIMEOUT = Duration.ofSeconds(30);
     private static final Set<String> SECTIONS =
-            Set.of("snapshotter", "store", "index", "registry", "cri", "shim", "planner");
+            Set.of("snapshotter", "store", "fetch", "index", "registry", "cri", "shim", "planner");
 
     public Configuration {
         registries = Map.copyOf(registries);
@@ -143,6 +153,7 @@ public record Configuration(
                 node.isEmpty() ? hostName() : node,
                 serve(values.getOrDefault("serve", ""), file),
                 store(toml.getTable("store"), file),
+                fetch(toml.getTable("fetch"), file),
                 sharing(toml.getTable("index"), file),
                 registries(toml.getTable("registry"), file),
                 Objects.requireNonNullElse(
@@ -203,6 +214,22 @@ public record Configuration(
         return new StoreSettings(diskMax, freeMin, ramMax, verify, (int) scrubDays);
     }
 
+    private static Fetch fetch(@Nullable TomlTable table, Path file) throws IOException {
+        boolean replay = true;
+        boolean background = false;
+        if (table != null) {
+            for (String key : table.keySet()) {
+                String name = "fetch." + key;
+                switch (key) {
+                    case "replay" -> replay = truth(table, key, name, file);
+                    case "background" -> background = truth(table, key, name, file);
+                    default -> throw unknown(name, file);
+                }
+            }
+        }
+        return new Fetch(replay, background);
+    }
+
     private static Sharing sharing(@Nullable TomlTable table, Path file) throws IOException {
         if (table == null) {
             return Sharing.NONE;
@@ -224,12 +251,7 @@ public record Configuration(
                         peers.add(hostAndPort(String.valueOf(peer), name, file));
                     }
                 }
-                case "publish" -> {
-                    if (!(table.get(List.of(key)) instanceof Boolean value)) {
-                        throw new IOException("key " + name + " in " + file + " must be true or false");
-                    }
-                    publish = value;
-                }
+                case "publish" -> publish = truth(table, key, name, file);
                 default -> throw unknown(name, file);
             }
         }
@@ -274,12 +296,7 @@ public record Configuration(
             for (String key : registry.keySet()) {
                 String name = "registry.\"" + host + "\"." + key;
                 switch (key) {
-                    case "plain_http" -> {
-                        if (!(registry.get(List.of(key)) instanceof Boolean value)) {
-                            throw new IOException("key " + name + " in " + file + " must be true or false");
-                        }
-                        plainHttp = value;
-                    }
+                    case "plain_http" -> plainHttp = truth(registry, key, name, file);
                     case "ca_file" -> caFile = Path.of(string(registry, key, name, file));
                     default -> throw unknown(name, file);
                 }
@@ -317,6 +334,13 @@ public record Configuration(
             return Duration.ofSeconds(value);
         }
         throw new IOException("key " + name + " in " + file + " must be a number of seconds from 1 to 3600");
+    }
+
+    private static boolean truth(TomlTable table, String key, String name, Path file) throws IOException {
+        if (table.get(List.of(key)) instanceof Boolean value) {
+            return value;
+        }
+        throw new IOException("key " + name + " in " + file + " must be true or false");
     }
 
     private static String string(TomlTable table, String key, String name, Path file) throws IOException {

@@ -51,6 +51,8 @@ import dev.coldstart.snapshotter.sharing.Traces;
 import dev.coldstart.snapshotter.toc.EstargzOrigin;
 import dev.coldstart.snapshotter.toc.SociOrigin;
 import dev.coldstart.snapshotter.toc.ZstdChunkedOrigin;
+import dev.coldstart.snapshotter.trace.StartUps;
+import dev.coldstart.snapshotter.trace.TraceFiles;
 import dev.coldstart.snapshotter.wholetree.WholeTreeMounts;
 import java.io.IOException;
 import java.net.InetSocketAddress;
@@ -140,7 +142,8 @@ public final class Snapshotter implements AutoCloseable {
 
         KnownLayers known =
                 new KnownLayers(own(LayerOrdinals.open(root.resolve("meta").resolve("layers"))));
-        SpanFetcher fetcher = own(new SpanFetcher(source, objects, configuration.ioTimeout()));
+        SpanFetcher fetcher = own(new SpanFetcher(
+                source, layer -> host(metadata.catalog().sources(layer)), objects, configuration.ioTimeout()));
         own(IdleMemory.watch(known, fetcher));
         LayerMounts trees = whole == null
                 ? new TreeMounts(state.resolve("t"), root.resolve("trees"))
@@ -169,7 +172,14 @@ public final class Snapshotter implements AutoCloseable {
             RemoteTier remote = own(RemoteTier.start(known, objects, fetcher, state.resolve("remote"), manager));
             tiers = tiers(configuration, ram, objects, remote);
         }
-        RootFileSystems rootfs = new RootFileSystems(directories, trees, known, implied, mapped, tiers);
+        StartUps startUps = own(new StartUps(
+                known,
+                fetcher,
+                objects,
+                new TraceFiles(root.resolve("index")),
+                StartUps.Settings.of(
+                        configuration.fetch().replay(), configuration.fetch().background())));
+        RootFileSystems rootfs = new RootFileSystems(directories, trees, known, implied, mapped, tiers, startUps);
 
         StoredSnapshots stored = new StoredSnapshots(root.resolve("snapshots"));
         String serving = whole == null
@@ -259,6 +269,11 @@ public final class Snapshotter implements AutoCloseable {
         }
         tiers.add(remote.mountPoint());
         return tiers;
+    }
+
+    /** Requests for blobs that are looked for in the same places first share their connections. */
+    private static String host(Collection<LayerSource> sources) {
+        return sources.stream().map(LayerSource::host).findFirst().orElse("");
     }
 
     private static Set<String> hosts(Configuration configuration, MetadataStore metadata) {

@@ -101,6 +101,18 @@ class ConfigurationTest {
     }
 
     @Test
+    void startsAreReplayedAndImagesAreNotFilledUnlessTheFileSaysSo() throws Exception {
+        assertThat(Configuration.parse(FILE, "").fetch()).isEqualTo(new Configuration.Fetch(true, false));
+        assertThat(Configuration.parse(FILE, "[fetch]\nreplay = false\nbackground = true")
+                        .fetch())
+                .isEqualTo(new Configuration.Fetch(false, true));
+        assertThatThrownBy(() -> Configuration.parse(FILE, "[fetch]\nbackground = 1"))
+                .hasMessage("key fetch.background in /etc/coldstart/config.toml must be true or false");
+        assertThatThrownBy(() -> Configuration.parse(FILE, "[fetch]\nahead = true"))
+                .hasMessageContaining("unknown key fetch.ahead");
+    }
+
+    @Test
     void boundsOfTheStoreAreSizesOrShares() throws Exception {
         assertThat(Configuration.parse(FILE, "").store()).isEqualTo(StoreSettings.DEFAULTS);
         StoreSettings store = Configuration.parse(FILE, """

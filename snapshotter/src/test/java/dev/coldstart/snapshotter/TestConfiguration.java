@@ -19,6 +19,7 @@ public final class TestConfiguration {
                 "node-1",
                 serve,
                 store,
+                new Configuration.Fetch(true, false),
                 Configuration.Sharing.NONE,
                 Map.of(),
                 dir.resolve("no-hosts"),

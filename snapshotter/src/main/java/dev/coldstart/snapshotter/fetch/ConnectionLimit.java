@@ -40,7 +40,8 @@ final class ConnectionLimit {
      * @param inUse whether as many requests run as are allowed, and more wait
      */
     void look(long now, long bytes, boolean inUse) {
-        if (!inUse || !measuring) {
+        // A host from which nothing comes says nothing of connections.
+        if (!inUse || !measuring || bytes == epochBytes) {
             measuring = inUse;
             epochStart = now;
             epochBytes = bytes;

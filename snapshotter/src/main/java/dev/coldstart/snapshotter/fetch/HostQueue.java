@@ -22,6 +22,7 @@ final class HostQueue {
 
     private static final long LONGEST = 8 << 20;
     private static final long SHORTEST = 1 << 20;
+    private static final long UNMEASURED = 2 << 20;
     /** Long runs are cut for idle connections, but not into smaller ranges than this. */
     private static final long SHORTEST_DEMAND = 256 << 10;
     /** A request should be worth some round trips, and let others in soon. */
@@ -149,6 +150,9 @@ final class HostQueue {
     }
 
     private long longest() {
+        if (rate == 0) {
+            return UNMEASURED;
+        }
         double seconds = Math.max(SHORT_SECONDS, WORTH_LATENCIES * latencies.median() / 1e9);
         return Math.clamp((long) (rate * seconds), SHORTEST, LONGEST);
     }

@@ -18,7 +18,7 @@ import java.util.concurrent.atomic.LongAdder;
 import java.util.concurrent.locks.Condition;
 import java.util.concurrent.locks.ReentrantLock;
 import java.util.function.Function;
-import java.util.function.IntPredicate;
+import java.util.function.Predicate;
 import org.jspecify.annotations.Nullable;
 
 /**
@@ -99,33 +99,37 @@ final class Scheduler implements AutoCloseable {
      * @param here whether a span's bytes are here; called with the scheduler's lock held
      * @throws IOException if this was closed
      */
-    List<Flight> want(KnownLayer layer, int first, int last, Priority priority, IntPredicate here) throws IOException {
-        String host = hosts.apply(layer.index().layer());
-        List<Flight> wanted = new ArrayList<>(last - first + 1);
+    List<Flight> want(List<Wanted> spans, Priority priority, Predicate<Wanted> here) throws IOException {
+        Map<KnownLayer, String> places = new HashMap<>();
+        for (Wanted wanted : spans) {
+            var _ = places.computeIfAbsent(
+                    wanted.layer(), layer -> hosts.apply(layer.index().layer()));
+        }
+        List<Flight> flown = new ArrayList<>(spans.size());
         lock.lock();
         try {
             if (closed) {
                 throw new IOException("fetching was ended");
             }
-            HostQueue queue = queues.computeIfAbsent(host, HostQueue::new);
-            for (int span = first; span <= last; span++) {
-                Flight found = find(layer, span);
+            for (Wanted wanted : spans) {
+                Flight found = find(wanted.layer(), wanted.span());
                 if (found != null) {
                     lift(found, priority);
-                    wanted.add(found);
-                } else if (!here.test(span)) {
+                    flown.add(found);
+                } else if (!here.test(wanted)) {
                     // A flight leaves the table after its bytes are in place, so they are really not here.
-                    Flight fresh = new Flight(layer, span, priority, queue);
-                    flights.put(new SpanKey(layer.ordinal(), span), fresh);
+                    HostQueue queue = queues.computeIfAbsent(places.getOrDefault(wanted.layer(), ""), HostQueue::new);
+                    Flight fresh = new Flight(wanted.layer(), wanted.span(), priority, queue);
+                    flights.put(new SpanKey(wanted.layer().ordinal(), wanted.span()), fresh);
                     queue.enqueue(fresh);
-                    wanted.add(fresh);
+                    flown.add(fresh);
                 }
             }
             startWhatMay();
         } finally {
             lock.unlock();
         }
-        return wanted;
+        return flown;
     }
 
     private @Nullable Flight find(KnownLayer layer, int span) {

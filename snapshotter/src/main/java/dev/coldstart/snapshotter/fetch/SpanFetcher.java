@@ -11,6 +11,7 @@ import java.io.IOException;
 import java.io.InterruptedIOException;
 import java.lang.foreign.MemorySegment;
 import java.time.Duration;
+import java.util.ArrayList;
 import java.util.Iterator;
 import java.util.List;
 import java.util.concurrent.ExecutionException;
@@ -21,6 +22,7 @@ import java.util.concurrent.atomic.AtomicReference;
 import java.util.concurrent.atomic.LongAdder;
 import java.util.function.Function;
 import java.util.function.IntPredicate;
+import java.util.stream.IntStream;
 import org.jspecify.annotations.Nullable;
 
 /**
@@ -33,6 +35,8 @@ public final class SpanFetcher implements AutoCloseable {
     private static final int ATTEMPTS = 3;
     /** Spans that {@link #bring} has queued or on their way; more of them find more neighbours. */
     private static final int PREPARED = 128;
+    /** How many of them are queued at a time. */
+    private static final int TOGETHER = 16;
 
     private final ObjectStore store;
     private final Duration patience;
@@ -240,7 +244,11 @@ public final class SpanFetcher implements AutoCloseable {
 
     /** The flights of these spans, but of those that have landed; starts those that are not on their way. */
     private List<Flight> request(KnownLayer layer, int first, int last, IntPredicate here) throws IOException {
-        return scheduler.want(layer, first, last, Priority.DEMAND, here);
+        List<Wanted> spans = new ArrayList<>(last - first + 1);
+        for (int span = first; span <= last; span++) {
+            spans.add(new Wanted(layer, span));
+        }
+        return scheduler.want(spans, Priority.DEMAND, wanted -> here.test(wanted.span()));
     }
 
     private void readAhead(KnownLayer layer, ReadAhead readAhead, int from, long window) {
@@ -257,23 +265,25 @@ public final class SpanFetcher implements AutoCloseable {
         int stop = end;
         Thread.ofVirtual().name("read-ahead").start(() -> {
             try {
-                for (int span = from; span < stop; span++) {
-                    var _ = ahead(layer, span, Priority.READ_AHEAD);
-                }
+                var _ = ahead(
+                        IntStream.range(from, stop)
+                                .mapToObj(span -> new Wanted(layer, span))
+                                .toList(),
+                        Priority.READ_AHEAD);
             } catch (IOException e) {
                 LOG.log(System.Logger.Level.DEBUG, "nothing is read ahead: {0}", e.getMessage());
             }
         });
     }
 
-    /** The flight of a span that nobody waits for yet; null if it is here. */
-    private @Nullable Flight ahead(KnownLayer layer, int span, Priority priority) throws IOException {
-        if (isHeld(layer, span)) {
-            return null;
-        }
-        List<Flight> flights =
-                scheduler.want(layer, span, span, priority, again -> layer.isHeld(again, store.evictions()));
-        return flights.isEmpty() ? null : flights.getFirst();
+    /** The flights of spans that nobody waits for yet, but of those that are here. */
+    private List<Flight> ahead(List<Wanted> spans, Priority priority) throws IOException {
+        List<Wanted> missing = spans.stream()
+                .filter(wanted -> !isHeld(wanted.layer(), wanted.span()))
+                .toList();
+        return missing.isEmpty()
+                ? List.of()
+                : scheduler.want(missing, priority, wanted -> wanted.layer().isHeld(wanted.span(), store.evictions()));
     }
 
     /**
@@ -287,10 +297,14 @@ public final class SpanFetcher implements AutoCloseable {
         Semaphore room = new Semaphore(PREPARED);
         AtomicReference<@Nullable Throwable> failure = new AtomicReference<>();
         while (spans.hasNext() && failure.get() == null) {
-            Wanted wanted = spans.next();
-            Flight flight = ahead(wanted.layer(), wanted.span(), priority);
-            if (flight != null) {
-                room.acquire();
+            List<Wanted> some = new ArrayList<>();
+            while (some.size() < TOGETHER && spans.hasNext()) {
+                some.add(spans.next());
+            }
+            room.acquire(some.size());
+            List<Flight> flights = ahead(some, priority);
+            room.release(some.size() - flights.size());
+            for (Flight flight : flights) {
                 var _ = flight.all.whenComplete((done, e) -> {
                     if (e != null) {
                         failure.compareAndSet(null, e);

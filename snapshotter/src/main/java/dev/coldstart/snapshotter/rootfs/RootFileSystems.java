@@ -9,10 +9,12 @@ import dev.coldstart.snapshotter.fetch.KnownLayers;
 import dev.coldstart.snapshotter.layer.Digest;
 import dev.coldstart.snapshotter.metadata.Catalog;
 import dev.coldstart.snapshotter.metadata.Snapshot;
+import dev.coldstart.snapshotter.trace.StartUps;
 import java.io.IOException;
 import java.nio.file.Path;
 import java.util.ArrayList;
 import java.util.List;
+import java.util.Objects;
 import org.jspecify.annotations.Nullable;
 
 /** The mounts that make a snapshot a root file system, in containerd's shapes. */
@@ -24,12 +26,18 @@ public final class RootFileSystems {
     /** The kernel takes one page of options, the terminator included. */
     private static final int MAX_OPTIONS = 4095;
 
+    /** containerd's label for what it is about to unpack a layer into, which starts no container. */
+    private static final String UNPACKED = "containerd.io/snapshot.ref";
+    /** A snapshot with this label is read through the remote tier only, which then sees what is read. */
+    private static final String RECORDED = "containerd.io/snapshot/coldstart.record";
+
     private final Directories directories;
     private final LayerMounts trees;
     private final KnownLayers known;
     private final ImpliedDirectories implied;
     private final MappedLayers mapped;
     private final List<Path> tiers;
+    private final StartUps startUps;
 
     /** @param tiers data-only layers, the nearest first; none if the lower layers have their files' bytes themselves */
     public RootFileSystems(
@@ -38,13 +46,15 @@ public final class RootFileSystems {
             KnownLayers known,
             ImpliedDirectories implied,
             MappedLayers mapped,
-            List<Path> tiers) {
+            List<Path> tiers,
+            StartUps startUps) {
         this.directories = directories;
         this.trees = trees;
         this.known = known;
         this.implied = implied;
         this.mapped = mapped;
         this.tiers = List.copyOf(tiers);
+        this.startUps = startUps;
     }
 
     /** The snapshot's mounts; the same every time as long as this process runs. */
@@ -61,6 +71,11 @@ public final class RootFileSystems {
             return List.of(bind(directories.content(snapshot), writable ? "rw" : "ro"));
         }
         Thread.startVirtualThread(() -> expect(stack));
+        if (writable && !snapshot.labels().containsKey(UNPACKED)) {
+            startUps.began(
+                    snapshot.name(),
+                    stack.stream().map(Snapshot::layer).filter(Objects::nonNull).toList());
+        }
         List<Path> lower = lower(snapshot, stack, false);
         if (!writable && lower.size() == 1 && !redirected) {
             return List.of(bind(lower.getFirst(), "ro"));
@@ -125,7 +140,9 @@ public final class RootFileSystems {
             layers.append(i == 0 ? "" : ":").append(lower.get(i));
         }
         if (redirected) {
-            tiers.forEach(tier -> layers.append("::").append(tier));
+            boolean recorded = snapshot.labels().containsKey(RECORDED);
+            (recorded ? tiers.subList(tiers.size() - 1, tiers.size()) : tiers)
+                    .forEach(tier -> layers.append("::").append(tier));
         }
         Mount.Builder mount = Mount.newBuilder().setType("overlay").setSource("overlay");
         boolean writable = snapshot.kind() == Snapshot.Kind.ACTIVE;
@@ -148,6 +165,11 @@ public final class RootFileSystems {
 
     private static int optionsLength(Mount mount) {
         return mount.getOptionsList().stream().mapToInt(String::length).sum() + mount.getOptionsCount() - 1;
+    }
+
+    /** Says that a snapshot is gone. */
+    public void removed(Snapshot snapshot) {
+        startUps.ended(snapshot.name());
     }
 
     /** The top directory of the snapshot's parent; null if it has none. */

@@ -221,6 +221,7 @@ public final class SnapshotsService extends SnapshotsGrpc.SnapshotsImplBase {
         answer(answer, () -> {
             Snapshot gone = metadata.remove(request.getKey());
             Digest layer = gone.layer();
+            rootfs.removed(gone);
             if (layer == null) {
                 mapped.remove(gone);
                 directories.remove(gone);

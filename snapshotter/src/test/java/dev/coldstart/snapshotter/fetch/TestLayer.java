@@ -70,7 +70,8 @@ public record TestLayer(Map<String, byte[]> files, byte[] tar, byte[] blob) {
         return of(files);
     }
 
-    private static TestLayer of(Map<String, byte[]> files) throws IOException {
+    /** A layer of these files, by their paths. */
+    public static TestLayer of(Map<String, byte[]> files) throws IOException {
         ByteArrayOutputStream tar = new ByteArrayOutputStream();
         for (Map.Entry<String, byte[]> file : files.entrySet()) {
             tar.writeBytes(header(file.getKey(), file.getValue().length));

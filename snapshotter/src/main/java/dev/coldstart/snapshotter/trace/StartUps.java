@@ -1,0 +1,239 @@
+package dev.coldstart.snapshotter.trace;
+
+import dev.coldstart.snapshotter.fetch.KnownLayer;
+import dev.coldstart.snapshotter.fetch.KnownLayers;
+import dev.coldstart.snapshotter.fetch.Priority;
+import dev.coldstart.snapshotter.fetch.SpanFetcher;
+import dev.coldstart.snapshotter.fetch.Wanted;
+import dev.coldstart.snapshotter.layer.Digest;
+import dev.coldstart.snapshotter.object.ObjectStore;
+import java.io.IOException;
+import java.time.Duration;
+import java.util.ArrayList;
+import java.util.HashMap;
+import java.util.Iterator;
+import java.util.List;
+import java.util.Map;
+import java.util.concurrent.CountDownLatch;
+import java.util.concurrent.TimeUnit;
+import java.util.stream.IntStream;
+
+/**
+ * Containers that are starting. What they read of layers is recorded until they read nothing new for a while, and kept; what
+ * earlier starts read is fetched from the moment a container's mounts are asked for. A layer's trace serves every image that
+ * has it.
+ *
+ * <p>Only what this process is asked for is seen: reads that the remote tier serves, or layers that are served whole. What
+ * the kernel finds on disk or in its page cache is not, and of a layer that a running container shares, that one's reads are
+ * recorded as well.
+ */
+public final class StartUps implements AutoCloseable {
+    private static final System.Logger LOG = System.getLogger(StartUps.class.getName());
+
+    private final KnownLayers known;
+    private final SpanFetcher fetcher;
+    private final ObjectStore objects;
+    private final TraceFiles traces;
+    private final Settings settings;
+    /** Guarded by this, as are the recordings' users. */
+    private final Map<Digest, LayerRecording> recordings = new HashMap<>();
+
+    private final Map<String, Start> starting = new HashMap<>();
+    private volatile boolean closed;
+
+    /** A container that is starting; {@code over} ends its recording. */
+    private record Start(List<LayerRecording> layers, CountDownLatch over, CountDownLatch kept) {}
+
+    /**
+     * What is done.
+     *
+     * @param replay whether starts are recorded and replayed
+     * @param background whether the rest of an image is fetched after its start
+     * @param save after so long without a new read the trace is written
+     * @param quiet after so long without one the start is over
+     * @param most after so long it is over, whatever is read
+     */
+    public record Settings(boolean replay, boolean background, Duration save, Duration quiet, Duration most) {
+        /** With the times that suit containers. */
+        public static Settings of(boolean replay, boolean background) {
+            return new Settings(
+                    replay, background, Duration.ofSeconds(1), Duration.ofSeconds(8), Duration.ofMinutes(5));
+        }
+    }
+
+    public StartUps(KnownLayers known, SpanFetcher fetcher, ObjectStore objects, TraceFiles traces, Settings settings) {
+        this.known = known;
+        this.fetcher = fetcher;
+        this.objects = objects;
+        this.traces = traces;
+        this.settings = settings;
+    }
+
+    /**
+     * Says that a container is about to start; once more while it is starting says nothing. Does not wait.
+     *
+     * @param container by which {@link #ended} names it
+     * @param layers of its image; unknown ones are passed over
+     */
+    public synchronized void began(String container, List<Digest> layers) {
+        boolean idle = !settings.replay() && !settings.background();
+        if (closed || idle || starting.containsKey(container)) {
+            return;
+        }
+        List<LayerRecording> own = new ArrayList<>();
+        for (Digest digest : layers) {
+            KnownLayer layer = known.find(digest);
+            if (layer != null) {
+                LayerRecording recording = recordings.computeIfAbsent(digest, absent -> new LayerRecording(layer));
+                recording.use();
+                layer.watch(recording);
+                own.add(recording);
+            }
+        }
+        if (own.isEmpty()) {
+            return;
+        }
+        if (settings.replay()) {
+            Thread.ofVirtual().name("replay").start(() -> replay(own));
+        }
+        Start start = new Start(own, new CountDownLatch(1), new CountDownLatch(1));
+        starting.put(container, start);
+        Thread.ofVirtual().name("start-up").start(() -> follow(container, start));
+    }
+
+    /** Says that a container is gone: what it read is kept now. */
+    public synchronized void ended(String container) {
+        Start start = starting.get(container);
+        if (start != null) {
+            start.over().countDown();
+        }
+    }
+
+    private void follow(String container, Start start) {
+        boolean ended = record(start);
+        synchronized (this) {
+            starting.remove(container);
+            for (LayerRecording recording : start.layers()) {
+                if (recording.unuse()) {
+                    recordings.remove(recording.layer().index().layer());
+                    recording.layer().watch(null);
+                }
+            }
+        }
+        start.kept().countDown();
+        LOG.log(
+                System.Logger.Level.INFO,
+                "{0} has started; fetched since this process began: {1}",
+                container,
+                fetcher.statistics());
+        if (!ended && settings.background()) {
+            fill(start.layers());
+        }
+    }
+
+    /** Returns whether the container is gone, or this process is to end, before its start was over. */
+    private boolean record(Start start) {
+        long began = System.nanoTime();
+        long saved = began;
+        while (true) {
+            boolean ended;
+            try {
+                ended = start.over().await(settings.save().dividedBy(2).toNanos(), TimeUnit.NANOSECONDS);
+            } catch (InterruptedException e) {
+                Thread.currentThread().interrupt();
+                return true;
+            }
+            long now = System.nanoTime();
+            long newest = began - 1;
+            for (LayerRecording recording : start.layers()) {
+                newest = Math.max(newest - began, recording.newest(began) - began) + began;
+            }
+            boolean quiet =
+                    newest - began >= 0 && now - newest >= settings.quiet().toNanos();
+            boolean over = ended || quiet || now - began >= settings.most().toNanos();
+            if (newest - saved > 0 && (over || now - newest >= settings.save().toNanos())) {
+                save(start.layers());
+                saved = newest;
+            }
+            if (over) {
+                return ended;
+            }
+        }
+    }
+
+    private void save(List<LayerRecording> own) {
+        if (!settings.replay()) {
+            return;
+        }
+        for (LayerRecording recording : own) {
+            Digest layer = recording.layer().index().layer();
+            try {
+                traces.add(layer, recording.ranges());
+            } catch (IOException e) {
+                LOG.log(
+                        System.Logger.Level.WARNING,
+                        "cannot keep what a start read of layer {0}, the next one is recorded again: {1}",
+                        layer,
+                        e.getMessage());
+            }
+        }
+    }
+
+    private void replay(List<LayerRecording> own) {
+        try {
+            List<Replay.Part> parts = new ArrayList<>();
+            for (LayerRecording recording : own) {
+                LayerTrace trace = traces.find(recording.layer().index().layer());
+                if (trace != null) {
+                    parts.add(new Replay.Part(recording.layer(), trace, fetcher.bytesWorthARequest(recording.layer())));
+                }
+            }
+            fetcher.bring(Replay.order(parts).iterator(), Priority.REPLAY);
+        } catch (IOException e) {
+            givenUp("what earlier starts read is not fetched ahead", e);
+        } catch (InterruptedException e) {
+            Thread.currentThread().interrupt();
+        }
+    }
+
+    private void givenUp(String what, IOException why) {
+        LOG.log(closed ? System.Logger.Level.DEBUG : System.Logger.Level.WARNING, "{0}: {1}", what, why.getMessage());
+    }
+
+    /** Fetches what is not here, the topmost layer first, but nothing in the place of what others need. */
+    private void fill(List<LayerRecording> own) {
+        Iterator<Wanted> all = own.stream()
+                .map(LayerRecording::layer)
+                .flatMap(layer ->
+                        IntStream.range(0, layer.index().spanCount()).mapToObj(span -> new Wanted(layer, span)))
+                .takeWhile(wanted -> objects.usedBytes() < objects.mostBytes() / 10 * 9)
+                .iterator();
+        try {
+            fetcher.bring(all, Priority.BACKGROUND);
+        } catch (IOException e) {
+            givenUp("the rest of an image is not fetched", e);
+        } catch (InterruptedException e) {
+            Thread.currentThread().interrupt();
+        }
+    }
+
+    /** Keeps what was recorded. */
+    @Override
+    public void close() {
+        List<Start> left;
+        synchronized (this) {
+            closed = true;
+            left = List.copyOf(starting.values());
+        }
+        for (Start start : left) {
+            start.over().countDown();
+        }
+        try {
+            for (Start start : left) {
+                start.kept().await();
+            }
+        } catch (InterruptedException e) {
+            Thread.currentThread().interrupt();
+        }
+    }
+}

@@ -1,0 +1,304 @@
+package dev.coldstart.snapshotter.trace;
+
+import static org.assertj.core.api.Assertions.assertThat;
+
+import dev.coldstart.linux.CallState;
+import dev.coldstart.snapshotter.fetch.HeldSource;
+import dev.coldstart.snapshotter.fetch.KnownLayer;
+import dev.coldstart.snapshotter.fetch.KnownLayers;
+import dev.coldstart.snapshotter.fetch.LayerOrdinals;
+import dev.coldstart.snapshotter.fetch.Priority;
+import dev.coldstart.snapshotter.fetch.SpanFetcher;
+import dev.coldstart.snapshotter.fetch.TestLayer;
+import dev.coldstart.snapshotter.layer.Digest;
+import dev.coldstart.snapshotter.layer.LayerIndexer;
+import dev.coldstart.snapshotter.layer.ObjectName;
+import dev.coldstart.snapshotter.layer.ProgressListener;
+import dev.coldstart.snapshotter.object.ObjectStore;
+import dev.coldstart.snapshotter.object.PartialObject;
+import dev.coldstart.snapshotter.object.StoreSettings;
+import java.io.ByteArrayInputStream;
+import java.io.IOException;
+import java.lang.foreign.Arena;
+import java.nio.file.Files;
+import java.nio.file.Path;
+import java.time.Duration;
+import java.util.ArrayDeque;
+import java.util.ArrayList;
+import java.util.Arrays;
+import java.util.BitSet;
+import java.util.Deque;
+import java.util.List;
+import java.util.Map;
+import java.util.Objects;
+import org.junit.jupiter.api.AfterEach;
+import org.junit.jupiter.api.BeforeAll;
+import org.junit.jupiter.api.Test;
+import org.junit.jupiter.api.Timeout;
+import org.junit.jupiter.api.io.TempDir;
+
+/** Starts of one image on several nodes. */
+@Timeout(240)
+class StartUpsTest {
+    private static final Duration NEVER = Duration.ofHours(1);
+    private static final StartUps.Settings RECORD =
+            new StartUps.Settings(true, false, Duration.ofMillis(20), NEVER, NEVER);
+
+    private static TestLayer base;
+    private static TestLayer app;
+
+    @TempDir
+    Path root;
+
+    private final Deque<AutoCloseable> parts = new ArrayDeque<>();
+
+    @BeforeAll
+    static void generate() throws IOException {
+        base = TestLayer.ofFiles(1, 12, 1 << 20);
+        app = TestLayer.generate(2);
+    }
+
+    @AfterEach
+    void stop() throws Exception {
+        while (!parts.isEmpty()) {
+            parts.pop().close();
+        }
+    }
+
+    private <T extends AutoCloseable> T own(T part) {
+        parts.push(part);
+        return part;
+    }
+
+    /** A node with nothing but the two layers' indexes. */
+    private final class Node {
+        final HeldSource source = new HeldSource();
+        final KnownLayer base;
+        final KnownLayer app;
+        final SpanFetcher fetcher;
+        final TraceFiles traces;
+        final StartUps startUps;
+        private final ObjectStore store;
+
+        Node(String name, StartUps.Settings settings) throws Exception {
+            Path directory = Files.createDirectory(root.resolve(name));
+            store = own(ObjectStore.open(directory, StoreSettings.DEFAULTS));
+            KnownLayers known = new KnownLayers(own(LayerOrdinals.open(directory.resolve("layers"))));
+            base = add(known, directory, StartUpsTest.base);
+            app = add(known, directory, StartUpsTest.app);
+            fetcher = own(new SpanFetcher(source, store, Duration.ofMinutes(2)));
+            traces = new TraceFiles(directory);
+            startUps = own(new StartUps(known, fetcher, store, traces, settings));
+        }
+
+        private KnownLayer add(KnownLayers known, Path directory, TestLayer layer) throws Exception {
+            source.blob(layer.digest(), layer.blob());
+            Path index = directory.resolve(layer.digest().hex() + ".idx");
+            LayerIndexer.index(
+                    new ByteArrayInputStream(layer.blob()),
+                    layer.digest(),
+                    layer.diffId(),
+                    index,
+                    directory.resolve(layer.digest().hex() + ".erofs"),
+                    null,
+                    ProgressListener.NONE);
+            return known.add(layer.digest(), index);
+        }
+
+        void began(String container) {
+            startUps.began(container, List.of(StartUpsTest.app.digest(), StartUpsTest.base.digest()));
+        }
+
+        void read(KnownLayer layer, TestLayer data, String file) throws IOException {
+            byte[] expected = data.file(file);
+            ObjectName name = ObjectName.of(TestLayer.sha256(expected).bytes());
+            int row = layer.index().find(name);
+            PartialObject object = store.acquire(name, expected.length, layer.pieces(row), layer.cut());
+            try (Arena arena = Arena.ofConfined()) {
+                CallState state = new CallState(arena);
+                var into = arena.allocate(expected.length);
+                if (SpanFetcher.isHere(layer, row, object, 0, expected.length)) {
+                    fetcher.touched(layer, row, 0, expected.length);
+                } else {
+                    fetcher.read(layer, row, object, state, into, expected.length, 0, fetcher.deadline());
+                }
+            } finally {
+                store.release(name, layer.cut());
+            }
+        }
+
+        BitSet held(KnownLayer layer) {
+            BitSet held = new BitSet();
+            for (int span = 0; span < layer.index().spanCount(); span++) {
+                held.set(span, fetcher.isHeld(layer, span));
+            }
+            return held;
+        }
+
+        List<Integer> spans(KnownLayer layer) throws IOException {
+            LayerTrace trace = traces.find(layer.index().layer());
+            return trace == null
+                    ? List.of()
+                    : trace.ranges().stream()
+                            .map(range -> layer.index().spanAt(range.offset()))
+                            .toList();
+        }
+
+        void awaitSpans(KnownLayer layer, int count) throws Exception {
+            while (spans(layer).size() < count) {
+                Thread.sleep(5);
+            }
+        }
+
+        void awaitHeld(KnownLayer layer, BitSet wanted) throws Exception {
+            BitSet missing = new BitSet();
+            do {
+                Thread.sleep(5);
+                missing.clear();
+                missing.or(wanted);
+                missing.andNot(held(layer));
+            } while (!missing.isEmpty());
+        }
+    }
+
+    private static BitSet of(List<Integer> spans) {
+        BitSet set = new BitSet();
+        spans.forEach(set::set);
+        return set;
+    }
+
+    /** A small file that is an object of its own. */
+    private static String small() {
+        return app.files().entrySet().stream()
+                .filter(file -> file.getValue().length > 8192)
+                .map(Map.Entry::getKey)
+                .filter(path -> path.startsWith("small/f"))
+                .findFirst()
+                .orElseThrow();
+    }
+
+    /** Reads some files of both layers. */
+    private static void start(Node node) throws IOException {
+        for (String file : new String[] {"d9/f9", "d3/f3"}) {
+            node.read(node.base, base, file);
+        }
+        node.read(node.app, app, small());
+        node.read(node.base, base, "d6/f6");
+    }
+
+    @Test
+    void whatAStartReadIsFetchedInThatOrderOnAnotherNodeBeforeAnybodyReads() throws Exception {
+        Node first = new Node("first", RECORD);
+        first.began("a");
+        start(first);
+        first.startUps.close();
+        BitSet ofBase = of(first.spans(first.base));
+        BitSet ofApp = of(first.spans(first.app));
+        assertThat(ofBase.cardinality()).isBetween(3, 6);
+        assertThat(ofApp.cardinality()).isBetween(1, 2);
+
+        Node second = new Node("second", RECORD);
+        for (Digest layer : List.of(base.digest(), app.digest())) {
+            second.traces.add(layer, Objects.requireNonNull(first.traces.read(layer)));
+        }
+        second.source.hold(request -> true);
+        second.began("b");
+        second.source.await(1);
+        long earliest =
+                second.base.index().spanBlobStart(first.spans(first.base).getFirst());
+        assertThat(second.source.requests().getFirst())
+                .satisfies(request -> assertThat(request.layer()).isEqualTo(base.digest()))
+                .satisfies(request -> assertThat(request.from()).isEqualTo(earliest));
+        second.source.hold(request -> false);
+        second.awaitHeld(second.base, ofBase);
+        second.awaitHeld(second.app, ofApp);
+        assertThat(second.held(second.base)).isEqualTo(ofBase);
+        int requests = second.source.requests().size();
+        assertThat(requests).isLessThanOrEqualTo(ofBase.cardinality() + ofApp.cardinality());
+        start(second);
+        assertThat(second.source.requests()).hasSize(requests);
+        assertThat(second.fetcher.statistics().bytes().get(Priority.DEMAND)).isZero();
+    }
+
+    @Test
+    void readsOfWhatIsHereAreRecordedAndEachStartAdds() throws Exception {
+        Node node = new Node("node", RECORD);
+        start(node);
+        node.began("a");
+        node.read(node.base, base, "d9/f9");
+        node.startUps.ended("a");
+        node.awaitSpans(node.base, 1);
+        List<Integer> one = node.spans(node.base);
+        // A start whose layers nobody watches any more begins anew.
+        node.began("b");
+        node.read(node.base, base, "d3/f3");
+        node.startUps.ended("b");
+        node.awaitSpans(node.base, one.size() + 1);
+        assertThat(node.spans(node.base)).containsAll(one);
+        assertThat(node.spans(node.app)).isEmpty();
+    }
+
+    @Test
+    void aStartThatGoesOnIsKeptNowAndThenAndWhenTheProcessEnds() throws Exception {
+        Node node = new Node("node", RECORD);
+        node.began("a");
+        node.read(node.base, base, "d9/f9");
+        node.awaitSpans(node.base, 1);
+        node.read(node.app, app, small());
+        node.startUps.close();
+        assertThat(node.spans(node.app)).isNotEmpty();
+    }
+
+    @Test
+    void theRestOfAnImageComesWhenItsStartIsOverIfThatIsWanted() throws Exception {
+        Node node = new Node(
+                "node",
+                new StartUps.Settings(
+                        false, true, Duration.ofMillis(20), Duration.ofMillis(50), Duration.ofMinutes(10)));
+        node.began("a");
+        node.read(node.app, app, small());
+        BitSet all = new BitSet();
+        all.set(0, node.base.index().spanCount());
+        node.awaitHeld(node.base, all);
+        all.clear();
+        all.set(0, node.app.index().spanCount());
+        node.awaitHeld(node.app, all);
+        assertThat(node.fetcher.statistics().bytes().get(Priority.BACKGROUND)).isPositive();
+        assertThat(node.spans(node.app)).isEmpty();
+    }
+
+    @Test
+    void aTraceMadeWithOtherSpansServesAndWhatTheLayerDoesNotHaveIsPassedOver() throws Exception {
+        Node node = new Node("node", RECORD);
+        long end = node.base.index().uncompressedSize();
+        LayerTrace foreign = new LayerTrace(
+                base.digest(),
+                List.of(
+                        new LayerTrace.Range(end + 5, 10, 0),
+                        new LayerTrace.Range(end - 10, 100, 1),
+                        new LayerTrace.Range(100, 3 << 20, 2)));
+        List<Integer> spans = new ArrayList<>();
+        Replay.order(List.of(new Replay.Part(node.base, foreign, 0))).forEach(wanted -> spans.add(wanted.span()));
+        assertThat(spans).startsWith(node.base.index().spanCount() - 1, 0, 1, 2);
+        assertThat(spans).doesNotHaveDuplicates();
+    }
+
+    @Test
+    void aGapThatCostsLessThanARequestIsFetchedToo() throws Exception {
+        Node node = new Node("node", RECORD);
+        LayerTrace trace = new LayerTrace(
+                base.digest(),
+                List.of(
+                        new LayerTrace.Range(node.base.index().spanStart(7), 1, 0),
+                        new LayerTrace.Range(node.base.index().spanStart(1), 1, 1),
+                        new LayerTrace.Range(node.base.index().spanStart(3), 1, 2)));
+        assertThat(spansOf(node, trace, 0)).isEqualTo(Arrays.asList(7, 1, 3));
+        assertThat(spansOf(node, trace, 1 << 20)).isEqualTo(Arrays.asList(7, 1, 2, 3));
+    }
+
+    private static List<Integer> spansOf(Node node, LayerTrace trace, long bridge) {
+        return Replay.order(List.of(new Replay.Part(node.base, trace, bridge))).stream()
+                .map(wanted -> wanted.span())
+                .toList();
+    }
+}
