@@ -47,12 +47,12 @@ import dev.coldstart.snapshotter.sharing.BundleServer;
 import dev.coldstart.snapshotter.sharing.ClusterKey;
 import dev.coldstart.snapshotter.sharing.Peers;
 import dev.coldstart.snapshotter.sharing.PublishedIndexes;
-import dev.coldstart.snapshotter.sharing.Traces;
 import dev.coldstart.snapshotter.toc.EstargzOrigin;
 import dev.coldstart.snapshotter.toc.SociOrigin;
 import dev.coldstart.snapshotter.toc.ZstdChunkedOrigin;
 import dev.coldstart.snapshotter.trace.StartUps;
 import dev.coldstart.snapshotter.trace.TraceFiles;
+import dev.coldstart.snapshotter.trace.Traces;
 import dev.coldstart.snapshotter.wholetree.WholeTreeMounts;
 import java.io.IOException;
 import java.net.InetSocketAddress;
@@ -157,7 +157,8 @@ public final class Snapshotter implements AutoCloseable {
         }
         Path keyFile = configuration.sharing().keyFile();
         ClusterKey key = keyFile == null ? null : ClusterKey.read(keyFile);
-        List<IndexOrigin> origins = origins(configuration.sharing(), key, registry, source);
+        TraceFiles traces = new TraceFiles(Files.createDirectories(root.resolve("index")));
+        List<IndexOrigin> origins = origins(configuration.sharing(), key, registry, source, traces);
         RemoteLayers layers = new RemoteLayers(
                 metadata, containerd, resolver, source, objects, known, trees, root.resolve("index"), origins);
         layers.recover();
@@ -176,7 +177,7 @@ public final class Snapshotter implements AutoCloseable {
                 known,
                 fetcher,
                 objects,
-                new TraceFiles(root.resolve("index")),
+                traces,
                 StartUps.Settings.of(
                         configuration.fetch().replay(), configuration.fetch().background())));
         RootFileSystems rootfs = new RootFileSystems(directories, trees, known, implied, mapped, tiers, startUps);
@@ -218,22 +219,26 @@ public final class Snapshotter implements AutoCloseable {
                         metadata, directories, implied, mapped, rootfs, layers, retention, objects, known))));
         String listen = configuration.sharing().listen();
         if (key != null && listen != null) {
-            own(BundleServer.start(address(listen), key, layers, Traces.NONE));
+            own(BundleServer.start(address(listen), key, layers, traces));
         }
         manager.ready();
     }
 
     /** Where indexes may come from: first what the image itself names, at last what only the registry vouches for. */
     private List<IndexOrigin> origins(
-            Configuration.Sharing sharing, @Nullable ClusterKey key, RegistryClient registry, RegistrySource source) {
+            Configuration.Sharing sharing,
+            @Nullable ClusterKey key,
+            RegistryClient registry,
+            RegistrySource source,
+            Traces traces) {
         RegistryArtifacts artifacts = new RegistryArtifacts(registry);
         List<IndexOrigin> origins = new ArrayList<>(
                 List.of(new EstargzOrigin(source), new ZstdChunkedOrigin(source), SociOrigin.pinned(registry, source)));
         if (key != null && !sharing.peers().isEmpty()) {
-            origins.add(own(new Peers(key, sharing.peers(), Traces.NONE)));
+            origins.add(own(new Peers(key, sharing.peers(), traces)));
         }
         if (key != null) {
-            origins.add(new PublishedIndexes(key, artifacts, Traces.NONE, sharing.publish()));
+            origins.add(new PublishedIndexes(key, artifacts, traces, sharing.publish()));
         }
         origins.add(SociOrigin.referring(registry, source, new Referrers(artifacts)));
         return origins;

@@ -65,8 +65,9 @@ public final class CheckpointedLayer implements AutoCloseable {
             throw new LayerException("it has a checkpoint that cannot be");
         }
         int known = (int) Math.min(window.length, out);
-        byte[] before = Arrays.copyOfRange(window, window.length - known, window.length);
-        layer.index().addSpan(new Checkpoint(out, in, bits, before), sha256.bytes());
+        Checkpoint start = new Checkpoint(out, in, bits);
+        start.state(Arrays.copyOfRange(window, window.length - known, window.length));
+        layer.index().addSpan(start, sha256.bytes());
     }
 
     /**

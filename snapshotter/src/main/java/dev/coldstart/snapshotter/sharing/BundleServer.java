@@ -4,6 +4,7 @@ import com.sun.net.httpserver.HttpExchange;
 import com.sun.net.httpserver.HttpServer;
 import dev.coldstart.snapshotter.layer.Digest;
 import dev.coldstart.snapshotter.rootfs.RemoteLayers;
+import dev.coldstart.snapshotter.trace.Traces;
 import java.io.IOException;
 import java.io.OutputStream;
 import java.net.InetSocketAddress;
@@ -95,7 +96,7 @@ public final class BundleServer implements AutoCloseable {
         exchange.getResponseHeaders().set("Content-Type", LayerBundle.MEDIA_TYPE);
         exchange.sendResponseHeaders(200, 0);
         try (OutputStream body = exchange.getResponseBody()) {
-            LayerBundle.write(body, key, layer, layers.index(layer), layers.tree(layer), traces.read(layer));
+            LayerBundle.write(body, key, layer, layers.index(layer), layers.tree(layer), traces);
         } catch (IOException e) {
             // The other side sees that the sealed stream is cut.
             LOG.log(System.Logger.Level.DEBUG, "sending layer {0} to another node: {1}", layer, e.getMessage());

@@ -4,6 +4,7 @@ import dev.coldstart.snapshotter.content.ResolvedLayer;
 import dev.coldstart.snapshotter.layer.Digest;
 import dev.coldstart.snapshotter.layer.LayerIndex;
 import dev.coldstart.snapshotter.layer.NewFile;
+import dev.coldstart.snapshotter.trace.Traces;
 import java.io.BufferedInputStream;
 import java.io.DataInputStream;
 import java.io.DataOutputStream;
@@ -16,7 +17,6 @@ import java.nio.file.Path;
 import java.util.zip.Deflater;
 import java.util.zip.DeflaterOutputStream;
 import java.util.zip.InflaterInputStream;
-import org.jspecify.annotations.Nullable;
 
 /**
  * A layer's index, tree and trace as one stream, sealed for the layer. Under the seal and zlib's compression (RFC 1950):
@@ -40,12 +40,11 @@ public final class LayerBundle {
      * Writes a layer's bundle.
      *
      * @param to closed at the end
-     * @param trace null if there is none
      * @throws java.nio.file.NoSuchFileException if index or tree are not here
      */
-    public static void write(
-            OutputStream to, ClusterKey key, Digest layer, Path index, Path tree, byte @Nullable [] trace)
+    public static void write(OutputStream to, ClusterKey key, Digest layer, Path index, Path tree, Traces traces)
             throws IOException {
+        byte[] trace = traces.read(layer);
         Deflater deflater = new Deflater(Deflater.BEST_SPEED);
         try (DataOutputStream out =
                 new DataOutputStream(new DeflaterOutputStream(key.seal(to, layer.toString()), deflater, 1 << 16))) {
@@ -78,11 +77,12 @@ public final class LayerBundle {
      * Reads a layer's bundle. Index and tree appear when all of it is read and known to be good, the tree first.
      *
      * @param from closed at the end
-     * @return the trace; null if it has none
+     * @param traces get what came with the layer
      * @throws IOException if the bundle is cut, was not sealed for this layer, or is of another layer
      */
-    public static byte @Nullable [] read(
-            InputStream from, ClusterKey key, ResolvedLayer layer, Path indexFile, Path treeFile) throws IOException {
+    public static void read(
+            InputStream from, ClusterKey key, ResolvedLayer layer, Path indexFile, Path treeFile, Traces traces)
+            throws IOException {
         byte[] trace = null;
         boolean hasIndex = false;
         boolean hasTree = false;
@@ -120,7 +120,9 @@ public final class LayerBundle {
             }
             tree.commit();
             index.commit();
-            return trace;
+            if (trace != null) {
+                traces.add(layer.layer(), trace);
+            }
         }
     }
 

@@ -4,6 +4,7 @@ import dev.coldstart.snapshotter.content.ResolvedLayer;
 import dev.coldstart.snapshotter.layer.Digest;
 import dev.coldstart.snapshotter.registry.StallGuard;
 import dev.coldstart.snapshotter.rootfs.IndexOrigin;
+import dev.coldstart.snapshotter.trace.Traces;
 import java.io.IOException;
 import java.io.InputStream;
 import java.net.InetAddress;
@@ -84,10 +85,7 @@ public final class Peers implements IndexOrigin, AutoCloseable {
                 continue;
             }
             try {
-                byte[] trace = LayerBundle.read(get(answer.address(), layer.layer()), key, layer, index, tree);
-                if (trace != null) {
-                    traces.add(layer.layer(), trace);
-                }
+                LayerBundle.read(get(answer.address(), layer.layer()), key, layer, index, tree, traces);
                 return true;
             } catch (IOException e) {
                 last = new IOException("node " + answer.address() + ": " + e.getMessage(), e);

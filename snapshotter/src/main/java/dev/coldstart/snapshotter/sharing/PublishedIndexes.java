@@ -10,6 +10,7 @@ import dev.coldstart.snapshotter.registry.ArtifactRegistry.Repository;
 import dev.coldstart.snapshotter.registry.RegistryException;
 import dev.coldstart.snapshotter.rootfs.IndexOrigin;
 import dev.coldstart.snapshotter.rootfs.RemoteLayers;
+import dev.coldstart.snapshotter.trace.Traces;
 import java.io.IOException;
 import java.io.OutputStream;
 import java.nio.file.Files;
@@ -77,11 +78,7 @@ public final class PublishedIndexes implements IndexOrigin {
         if (bundle == null || published.repository() == null) {
             return false;
         }
-        byte[] trace =
-                LayerBundle.read(registry.blob(published.repository(), bundle.digest()), key, layer, index, tree);
-        if (trace != null) {
-            traces.add(layer.layer(), trace);
-        }
+        LayerBundle.read(registry.blob(published.repository(), bundle.digest()), key, layer, index, tree, traces);
         return true;
     }
 
@@ -179,7 +176,7 @@ public final class PublishedIndexes implements IndexOrigin {
                 }
                 MessageDigest sha256 = MessageDigest.getInstance("SHA-256");
                 try (OutputStream out = new DigestOutputStream(Files.newOutputStream(file), sha256)) {
-                    LayerBundle.write(out, key, layer, layers.index(layer), layers.tree(layer), traces.read(layer));
+                    LayerBundle.write(out, key, layer, layers.index(layer), layers.tree(layer), traces);
                 }
                 Digest digest = Digest.of(sha256.digest());
                 registry.put(repository, digest, file);

@@ -8,6 +8,7 @@ import static org.assertj.core.api.Assertions.assertThatThrownBy;
 import dev.coldstart.snapshotter.content.StoredBlobs;
 import dev.coldstart.snapshotter.layer.Digest;
 import dev.coldstart.snapshotter.rootfs.TestNode;
+import dev.coldstart.snapshotter.trace.Traces;
 import java.io.IOException;
 import java.io.InputStream;
 import java.net.InetAddress;

@@ -10,6 +10,7 @@ import dev.coldstart.snapshotter.layer.Digest;
 import dev.coldstart.snapshotter.registry.ArtifactRegistry;
 import dev.coldstart.snapshotter.registry.RegistryException;
 import dev.coldstart.snapshotter.rootfs.TestNode;
+import dev.coldstart.snapshotter.trace.TraceFiles;
 import java.io.ByteArrayInputStream;
 import java.io.IOException;
 import java.io.InputStream;
@@ -139,11 +140,11 @@ class PublishedIndexesTest {
         try (TestNode first = new TestNode(
                         dir.resolve("1"),
                         withImage(new StoredBlobs()),
-                        List.of(new PublishedIndexes(key, registry, Traces.NONE, true)));
+                        List.of(new PublishedIndexes(key, registry, new TraceFiles(dir), true)));
                 TestNode second = new TestNode(
                         dir.resolve("2"),
                         withoutBlobs(),
-                        List.of(new PublishedIndexes(key, registry, Traces.NONE, true)))) {
+                        List.of(new PublishedIndexes(key, registry, new TraceFiles(dir), true)))) {
             first.pull();
             assertThat(registry.published.await(60, TimeUnit.SECONDS)).isTrue();
             second.pull();
@@ -161,11 +162,11 @@ class PublishedIndexesTest {
         try (TestNode first = new TestNode(
                         dir.resolve("1"),
                         withImage(new StoredBlobs()),
-                        List.of(new PublishedIndexes(key, registry, Traces.NONE, true)));
+                        List.of(new PublishedIndexes(key, registry, new TraceFiles(dir), true)));
                 TestNode second = new TestNode(
                         dir.resolve("2"),
                         withoutBlobs(),
-                        List.of(new PublishedIndexes(key, registry, Traces.NONE, true)))) {
+                        List.of(new PublishedIndexes(key, registry, new TraceFiles(dir), true)))) {
             first.pull();
             assertThat(registry.denied.await(60, TimeUnit.SECONDS)).isTrue();
             assertThatThrownBy(second::pull).hasMessageContaining("there is no blob here");
@@ -181,7 +182,7 @@ class PublishedIndexesTest {
         try (TestNode first = new TestNode(
                 dir.resolve("1"),
                 withImage(new StoredBlobs()),
-                List.of(new PublishedIndexes(key, registry, Traces.NONE, true)))) {
+                List.of(new PublishedIndexes(key, registry, new TraceFiles(dir), true)))) {
             first.pull();
             assertThat(registry.published.await(60, TimeUnit.SECONDS)).isTrue();
             assertThat(registry.tag)
