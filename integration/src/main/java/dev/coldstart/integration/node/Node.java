@@ -283,7 +283,7 @@ public final class Node implements AutoCloseable {
 
     /** Drops what the kernel keeps of files, and reads the registry's again, which in life has another kernel. */
     public void dropCaches() {
-        host.script(TestHost.SOON, "sync; echo 3 >/proc/sys/vm/drop_caches");
+        host.script(Duration.ofMinutes(5), "sync; echo 3 >/proc/sys/vm/drop_caches");
         registry.warm();
     }
 

@@ -4,8 +4,8 @@ import java.util.List;
 
 /** An image of {@code integration/image}; sizes are those of its files, unpacked. */
 enum Size {
-    SMALL("small", "0.16 GB", 3),
-    MEDIUM("model-server", "1.13 GB", 3),
+    SMALL("small", "0.16 GB", 2),
+    MEDIUM("model-server", "1.13 GB", 2),
     LARGE("large", "4.15 GB", 1);
 
     private final String image;
@@ -31,7 +31,7 @@ enum Size {
         return runs;
     }
 
-    /** Over which links, if nobody says it: together with {@link #runs} what ends within a quarter of an hour on two cores. */
+    /** Over which links, if nobody says it: together with {@link #runs} what takes about a quarter of an hour on two cores. */
     List<Link> links() {
         return switch (this) {
             case SMALL -> List.of(Link.MBIT_100, Link.GBIT_1, Link.GBIT_10);

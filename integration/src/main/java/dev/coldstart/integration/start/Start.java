@@ -36,7 +36,7 @@ public record Start(
             t2=$EPOCHREALTIME SECONDS=0
             # Bash's own connection: no process per try that would take the container's processor time.
             until (exec 3<>/dev/tcp/127.0.0.1/8000) 2>/dev/null; do
-                [ $SECONDS -lt 300 ] || { echo "no answer within 300 s" >&2; exit 1; }
+                [ $SECONDS -lt 600 ] || { echo "no answer within 600 s" >&2; exit 1; }
                 sleep 0.02
             done
             answer=$(curl -fsS -m 60 "http://127.0.0.1:8000/predict?x=0.5") || exit 1
