@@ -93,6 +93,8 @@ abstract class ClientScenarios {
 
                 [plugins."io.containerd.grpc.v1.cri"]
                   sandbox_image = "%s"
+                  # A test host may have no right to spare its pods.
+                  restrict_oom_score_adj = true
                   [plugins."io.containerd.grpc.v1.cri".cni]
                     bin_dir = "/opt/cni"
                     conf_dir = "/etc/cni/net.d"

@@ -205,13 +205,11 @@ public final class Containerd implements ContentStore, AutoCloseable {
         }
     }
 
-    /** The snapshotters that it has loaded, or failed to load. */
-    public List<Plugin> snapshotters() throws IOException {
+    /** The plug-ins that it has loaded, or failed to load. */
+    public List<Plugin> plugins() throws IOException {
         try {
             return with(IntrospectionGrpc.newBlockingStub(channel), "default")
-                    .plugins(PluginsRequest.newBuilder()
-                            .addFilters("type==io.containerd.snapshotter.v1")
-                            .build())
+                    .plugins(PluginsRequest.getDefaultInstance())
                     .getPluginsList();
         } catch (StatusRuntimeException e) {
             throw failure("list its plug-ins", e);

@@ -28,6 +28,7 @@ import org.tomlj.TomlTable;
  */
 final class ContainerdDoctor {
     private static final String SUBJECT = "containerd";
+    private static final String SNAPSHOTTER = "io.containerd.snapshotter.v1";
     private static final String CONFIGURATION = "containerd's configuration";
     private static final String ADD = "run 'coldstart-containerd add' and restart containerd";
     private static final String TRANSFER = "io.containerd.transfer.v1.local";
@@ -53,11 +54,11 @@ final class ContainerdDoctor {
     }
 
     List<Finding> look() {
-        List<Plugin> snapshotters;
+        List<Plugin> loaded;
         TomlParseResult configuration;
         try {
             containerd.check();
-            snapshotters = containerd.snapshotters();
+            loaded = containerd.plugins();
         } catch (IOException e) {
             return List.of(Doctor.finding(
                     SUBJECT,
@@ -73,12 +74,12 @@ final class ContainerdDoctor {
                     Doctor.finding(CONFIGURATION, Severity.SEVERITY_WARNING, "cannot be looked at: " + e.getMessage()));
             return findings;
         }
-        look(configuration, snapshotters, findings);
+        look(configuration, loaded, findings);
         return findings;
     }
 
     /** Looks at what containerd is told and at what it has loaded. */
-    void look(TomlParseResult configuration, List<Plugin> snapshotters, List<Finding> findings) {
+    void look(TomlParseResult configuration, List<Plugin> loaded, List<Finding> findings) {
         String name = name(configuration);
         if (name == null) {
             findings.add(Doctor.finding(
@@ -87,11 +88,11 @@ final class ContainerdDoctor {
                     "it names no snapshotter that listens on " + socket + ", so that nobody calls this one; " + ADD));
             return;
         }
-        findings.add(registered(name, snapshotters));
+        findings.add(registered(name, loaded));
         TomlTable plugins = table(configuration, "plugins");
         findings.add(unpacking(name, table(plugins, TRANSFER)));
         findings.add(exports(name, configuration));
-        findings.add(pods(name, configuration, plugins));
+        findings.add(pods(name, configuration, plugins, loaded));
     }
 
     private @Nullable String name(TomlParseResult configuration) {
@@ -112,9 +113,9 @@ final class ContainerdDoctor {
         return null;
     }
 
-    private static Finding registered(String name, List<Plugin> snapshotters) {
-        for (Plugin plugin : snapshotters) {
-            if (plugin.getId().equals(name)) {
+    private static Finding registered(String name, List<Plugin> loaded) {
+        for (Plugin plugin : loaded) {
+            if (plugin.getType().equals(SNAPSHOTTER) && plugin.getId().equals(name)) {
                 return plugin.hasInitErr()
                         ? Doctor.finding(
                                 CONFIGURATION,
@@ -177,7 +178,8 @@ final class ContainerdDoctor {
                                 + "; make both the same in containerd's configuration and in /etc/coldstart/config.toml");
     }
 
-    private static Finding pods(String name, TomlParseResult configuration, @Nullable TomlTable plugins) {
+    private static Finding pods(
+            String name, TomlParseResult configuration, @Nullable TomlTable plugins, List<Plugin> loaded) {
         Set<String> disabled = new TreeSet<>();
         if (configuration.get(List.of("disabled_plugins")) instanceof TomlArray array) {
             for (int i = 0; i < array.size(); i++) {
@@ -188,6 +190,16 @@ final class ContainerdDoctor {
         TomlTable containerd = table(table(plugins, plugin), "containerd");
         if (containerd == null || disabled.contains(plugin) || disabled.contains(CRI_1)) {
             return Doctor.finding("pods", Severity.SEVERITY_FINE, "the CRI plug-in is switched off");
+        }
+        for (Plugin one : loaded) {
+            String uri = one.getType() + "." + one.getId();
+            if (one.hasInitErr() && Set.of(CRI_1, CRI_2, IMAGES_2).contains(uri)) {
+                return Doctor.finding(
+                        "pods",
+                        Severity.SEVERITY_PROBLEM,
+                        "there are none, as containerd could not load its plug-in " + uri + ": "
+                                + one.getInitErr().getMessage());
+            }
         }
         TomlTable images = plugin.equals(CRI_1) ? containerd : table(plugins, IMAGES_2);
         if (images != null && name.equals(string(images, "snapshotter"))) {

@@ -41,7 +41,10 @@ class ContainerdDoctorTest {
             [plugins."io.containerd.cri.v1.images".runtime_platforms.lazy]
               snapshotter = "cold"
             """;
-    private static final Plugin LOADED = Plugin.newBuilder().setId("cold").build();
+    private static final Plugin LOADED = Plugin.newBuilder()
+            .setType("io.containerd.snapshotter.v1")
+            .setId("cold")
+            .build();
 
     private static List<String> wrong(String configuration, Plugin... loaded) {
         TomlParseResult parsed = Toml.parse(configuration);
@@ -84,6 +87,17 @@ class ContainerdDoctorTest {
                 .singleElement()
                 .asString()
                 .contains("no such socket");
+        assertThat(wrong(
+                        PROXY + EXPORTS + UNPACK + RUNTIME + PULLS,
+                        LOADED,
+                        Plugin.newBuilder()
+                                .setType("io.containerd.grpc.v1")
+                                .setId("cri")
+                                .setInitErr(InitError.newBuilder().setMessage("no runtime of that name"))
+                                .build()))
+                .singleElement()
+                .asString()
+                .contains("no runtime of that name");
         assertThat(wrong(PROXY + EXPORTS + UNPACK.replace("cold", "other"), LOADED))
                 .singleElement()
                 .asString()
