@@ -53,7 +53,8 @@ class WholeLayersIT {
                         mkdir -p "/mnt/$snapshotter"
                         ctr images mount --snapshotter "$snapshotter" --platform linux/amd64 "$1" "/mnt/$snapshotter" >/dev/null
                         (cd "/mnt/$snapshotter" &&
-                            find . -printf '%p %y %m %U %G %l %T@\\n' | grep -v '^[.] d' | sort >"/tmp/$snapshotter.names" &&
+                            find . -mindepth 1 -type d -printf '%p %m %U %G\\n' -o -printf '%p %y %m %U %G %l %T@\\n' |
+                            sort >"/tmp/$snapshotter.names" &&
                             find usr/lib/python3 app etc -xdev -type f -print0 | sort -z | xargs -0 sha256sum >"/tmp/$snapshotter.sums")
                     done
                     diff /tmp/overlayfs.names /tmp/coldstart.names >&2
