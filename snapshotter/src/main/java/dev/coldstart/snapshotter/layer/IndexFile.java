@@ -120,7 +120,6 @@ final class IndexFile implements AutoCloseable {
     }
 
     /** Writes the tables and the header. */
-    /** Writes the tables and the header. */
     void finish(int format, Digest layer, Digest diffId, long blobSize, long uncompressedSize) throws IOException {
         int chunkCount = chunkCount();
         chunks.flip();

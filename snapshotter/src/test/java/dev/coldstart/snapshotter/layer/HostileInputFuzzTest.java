@@ -118,7 +118,7 @@ final class HostileInputFuzzTest {
         for (ChunkedLayer.Compression compression : ChunkedLayer.Compression.values()) {
             byte[] sound = chunked(compression);
             for (int i = 0; i < 1000; i++) {
-                index(withIndexChecksums(mutate(random, sound)));
+                index(withIndexChecksums(mutate(random, sound)), new byte[5000]);
             }
         }
     }
@@ -127,7 +127,7 @@ final class HostileInputFuzzTest {
     void anyBytesAsChunksWithRightChecksums(byte[] bytes) throws Exception {
         byte[] sound = chunked(ChunkedLayer.Compression.GZIP);
         System.arraycopy(bytes, 0, sound, 8, Math.min(bytes.length, sound.length - 8));
-        index(withIndexChecksums(sound));
+        index(withIndexChecksums(sound), new byte[5000]);
     }
 
     private byte[] chunked(ChunkedLayer.Compression compression) throws Exception {
@@ -175,7 +175,7 @@ final class HostileInputFuzzTest {
         Files.delete(idx);
         Files.delete(directory.resolve("checkpointed.erofs"));
         for (int i = 0; i < 1000; i++) {
-            index(withIndexChecksums(mutate(random, sound)));
+            index(withIndexChecksums(mutate(random, sound)), new byte[5000]);
         }
     }
 
