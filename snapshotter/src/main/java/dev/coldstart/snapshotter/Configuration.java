@@ -83,6 +83,11 @@ public record Configuration(
         /** Nothing is shared. */
         public static final Sharing NONE = new Sharing(null, null, List.of(), false);
 
+        /** Whether other nodes can have what this one knows. */
+        public boolean tellsOthers() {
+            return listen != null || publish;
+        }
+
         public Sharing {
             peers = List.copyOf(peers);
         }

@@ -158,7 +158,14 @@ public final class Snapshotter implements AutoCloseable {
         Path keyFile = configuration.sharing().keyFile();
         ClusterKey key = keyFile == null ? null : ClusterKey.read(keyFile);
         TraceFiles traces = new TraceFiles(Files.createDirectories(root.resolve("index")));
-        List<IndexOrigin> origins = origins(configuration.sharing(), key, registry, source, traces);
+        PublishedIndexes published = key == null
+                ? null
+                : new PublishedIndexes(
+                        key,
+                        new RegistryArtifacts(registry),
+                        traces,
+                        configuration.sharing().publish());
+        List<IndexOrigin> origins = origins(configuration.sharing(), key, registry, source, traces, published);
         RemoteLayers layers = new RemoteLayers(
                 metadata, containerd, resolver, source, objects, known, trees, root.resolve("index"), origins);
         layers.recover();
@@ -179,7 +186,10 @@ public final class Snapshotter implements AutoCloseable {
                 objects,
                 traces,
                 StartUps.Settings.of(
-                        configuration.fetch().replay(), configuration.fetch().background())));
+                        configuration.fetch().replay(),
+                        configuration.fetch().background(),
+                        configuration.sharing().tellsOthers()),
+                published == null ? layersOfStart -> {} : published::learned));
         RootFileSystems rootfs = new RootFileSystems(directories, trees, known, implied, mapped, tiers, startUps);
 
         StoredSnapshots stored = new StoredSnapshots(root.resolve("snapshots"));
@@ -230,17 +240,17 @@ public final class Snapshotter implements AutoCloseable {
             @Nullable ClusterKey key,
             RegistryClient registry,
             RegistrySource source,
-            Traces traces) {
-        RegistryArtifacts artifacts = new RegistryArtifacts(registry);
+            Traces traces,
+            @Nullable PublishedIndexes published) {
         List<IndexOrigin> origins = new ArrayList<>(
                 List.of(new EstargzOrigin(source), new ZstdChunkedOrigin(source), SociOrigin.pinned(registry, source)));
         if (key != null && !sharing.peers().isEmpty()) {
             origins.add(own(new Peers(key, sharing.peers(), traces)));
         }
-        if (key != null) {
-            origins.add(new PublishedIndexes(key, artifacts, traces, sharing.publish()));
+        if (published != null) {
+            origins.add(published);
         }
-        origins.add(SociOrigin.referring(registry, source, new Referrers(artifacts)));
+        origins.add(SociOrigin.referring(registry, source, new Referrers(new RegistryArtifacts(registry))));
         return origins;
     }
 

@@ -32,9 +32,13 @@ class SharingIT {
             first.configure(KEY + "listen = \"0.0.0.0:7070\"");
             second.configure(KEY + "peers = [\"share-one:7070\", \"share-one:7071\"]");
             long whole = pull(first, registry, image);
+            assertThat(answer(first.host(), image).initialised()).isEqualTo(1);
+            first.host().await("a trace of the start", LIMIT, () -> hasTraces(first));
+            first.remove("served");
             assertThat(pull(second, registry, image))
                     .as("bytes of the registry, where a first pull took " + whole)
                     .isLessThan(whole / 10);
+            assertThat(hasTraces(second)).isTrue();
             assertThat(answer(second.host(), image).initialised()).isEqualTo(1);
             second.remove("served");
 
@@ -70,6 +74,12 @@ class SharingIT {
                 node.ctr(Node.pullCommand("coldstart", image).stream().skip(1).toArray(String[]::new));
         assertThat(pull.status()).as(pull.err()).isZero();
         return node.host().bytesFrom(registry.host()) - before;
+    }
+
+    private static boolean hasTraces(Node node) {
+        return node.host()
+                .run(TestHost.SOON, "bash", "-c", "ls /var/lib/coldstart/index/*.trace")
+                .succeeded();
     }
 
     private static Prediction answer(TestHost host, String image) {

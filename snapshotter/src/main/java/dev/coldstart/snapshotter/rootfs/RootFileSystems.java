@@ -71,18 +71,21 @@ public final class RootFileSystems {
             return List.of(bind(directories.content(snapshot), writable ? "rw" : "ro"));
         }
         Thread.startVirtualThread(() -> expect(stack));
+        boolean watched = snapshot.labels().containsKey(RECORDED);
         if (writable && !snapshot.labels().containsKey(UNPACKED)) {
-            startUps.began(
-                    snapshot.name(),
-                    stack.stream().map(Snapshot::layer).filter(Objects::nonNull).toList());
+            List<Digest> layers =
+                    stack.stream().map(Snapshot::layer).filter(Objects::nonNull).toList();
+            watched |= startUps.watches(snapshot.name(), layers);
+            startUps.began(snapshot.name(), layers);
         }
+        List<Path> from = !redirected ? List.of() : watched ? List.of(tiers.getLast()) : tiers;
         List<Path> lower = lower(snapshot, stack, false);
         if (!writable && lower.size() == 1 && !redirected) {
             return List.of(bind(lower.getFirst(), "ro"));
         }
-        Mount mount = overlay(snapshot, lower, redirected);
+        Mount mount = overlay(snapshot, lower, from);
         if (optionsLength(mount) > MAX_OPTIONS) {
-            mount = overlay(snapshot, lower(snapshot, stack, true), redirected);
+            mount = overlay(snapshot, lower(snapshot, stack, true), from);
         }
         if (optionsLength(mount) > MAX_OPTIONS) {
             throw new IOException("the " + stack.size() + " layers of snapshot \"" + snapshot.name()
@@ -134,16 +137,12 @@ public final class RootFileSystems {
         return layer == null ? List.of() : layer.index().implied();
     }
 
-    private Mount overlay(Snapshot snapshot, List<Path> lower, boolean redirected) {
+    private Mount overlay(Snapshot snapshot, List<Path> lower, List<Path> objects) {
         StringBuilder layers = new StringBuilder("lowerdir=");
         for (int i = 0; i < lower.size(); i++) {
             layers.append(i == 0 ? "" : ":").append(lower.get(i));
         }
-        if (redirected) {
-            boolean recorded = snapshot.labels().containsKey(RECORDED);
-            (recorded ? tiers.subList(tiers.size() - 1, tiers.size()) : tiers)
-                    .forEach(tier -> layers.append("::").append(tier));
-        }
+        objects.forEach(tier -> layers.append("::").append(tier));
         Mount.Builder mount = Mount.newBuilder().setType("overlay").setSource("overlay");
         boolean writable = snapshot.kind() == Snapshot.Kind.ACTIVE;
         if (writable) {
@@ -152,7 +151,7 @@ public final class RootFileSystems {
         }
         mount.addOptions(layers.toString());
         mount.addOptions("index=off");
-        if (redirected) {
+        if (!objects.isEmpty()) {
             mount.addOptions("metacopy=on");
         }
         // Also without objects: so that a directory of an image can be renamed, as on a disk.

@@ -41,6 +41,14 @@ public final class PublishedIndexes implements IndexOrigin {
     private final Traces traces;
     private final boolean publishes;
     private final Set<Repository> refused = ConcurrentHashMap.newKeySet();
+    /** What this node has published without a trace; guarded by itself. */
+    private final Map<Digest, Publication> untraced = new LinkedHashMap<>() {
+        @Override
+        protected boolean removeEldestEntry(Map.Entry<Digest, Publication> eldest) {
+            return size() > REMEMBERED;
+        }
+    };
+
     /** Images whose indexes are being published. */
     private final Set<Digest> publishing = ConcurrentHashMap.newKeySet();
 
@@ -50,6 +58,8 @@ public final class PublishedIndexes implements IndexOrigin {
             return size() > REMEMBERED;
         }
     };
+
+    private record Publication(ResolvedLayer.Image image, LayerSource source, RemoteLayers layers) {}
 
     /** What was found for an image, and when. */
     private record Found(IndexArtifact artifact, @Nullable Repository repository, long nanos) {}
@@ -132,19 +142,37 @@ public final class PublishedIndexes implements IndexOrigin {
                 && image != null
                 && !layer.sources().isEmpty()
                 && digests(image).stream().allMatch(layers::isIndexed)) {
-            publish(image, layer.sources().getFirst(), layers);
+            Publication publication = new Publication(image, layer.sources().getFirst(), layers);
+            synchronized (untraced) {
+                untraced.put(image.manifest(), publication);
+            }
+            publish(publication);
         }
     }
 
+    /** A start was recorded: what was published of an image with these layers is published again, once, with its trace. */
+    public void learned(Set<Digest> layers) {
+        List<Publication> again;
+        synchronized (untraced) {
+            again = untraced.values().stream()
+                    .filter(publication -> digests(publication.image()).stream().anyMatch(layers::contains))
+                    .toList();
+            again.forEach(publication -> untraced.remove(publication.image().manifest()));
+        }
+        again.forEach(this::publish);
+    }
+
     /** Publishes what is known of an image's layers, in the background, unless the registry has refused that before. */
-    public void publish(ResolvedLayer.Image image, LayerSource source, RemoteLayers layers) {
+    private void publish(Publication publication) {
+        ResolvedLayer.Image image = publication.image();
+        LayerSource source = publication.source();
         Repository repository = new Repository(source.host(), source.repository());
         if (refused.contains(repository) || !publishing.add(image.manifest())) {
             return;
         }
         Thread.ofVirtual().name("publish").start(() -> {
             try {
-                push(image, repository, layers);
+                push(image, repository, publication.layers());
             } catch (RegistryException e) {
                 if (e.reason() == RegistryException.Reason.DENIED) {
                     refused.add(repository);

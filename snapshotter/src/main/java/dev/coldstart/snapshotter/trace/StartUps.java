@@ -11,11 +11,15 @@ import java.io.IOException;
 import java.time.Duration;
 import java.util.ArrayList;
 import java.util.HashMap;
+import java.util.HashSet;
 import java.util.Iterator;
 import java.util.List;
 import java.util.Map;
+import java.util.Set;
 import java.util.concurrent.CountDownLatch;
 import java.util.concurrent.TimeUnit;
+import java.util.function.Consumer;
+import java.util.stream.Collectors;
 import java.util.stream.IntStream;
 
 /**
@@ -39,6 +43,10 @@ public final class StartUps implements AutoCloseable {
     private final Map<Digest, LayerRecording> recordings = new HashMap<>();
 
     private final Map<String, Start> starting = new HashMap<>();
+    /** Containers of which every read is to be seen. */
+    private final Set<String> watched = new HashSet<>();
+
+    private final Consumer<Set<Digest>> learned;
     private volatile boolean closed;
 
     /** A container that is starting; {@code over} ends its recording. */
@@ -49,24 +57,66 @@ public final class StartUps implements AutoCloseable {
      *
      * @param replay whether starts are recorded and replayed
      * @param background whether the rest of an image is fetched after its start
+     * @param share whether other nodes get the traces
      * @param save after so long without a new read the trace is written
      * @param quiet after so long without one the start is over
      * @param most after so long it is over, whatever is read
      */
-    public record Settings(boolean replay, boolean background, Duration save, Duration quiet, Duration most) {
+    public record Settings(
+            boolean replay, boolean background, boolean share, Duration save, Duration quiet, Duration most) {
         /** With the times that suit containers. */
-        public static Settings of(boolean replay, boolean background) {
+        public static Settings of(boolean replay, boolean background, boolean share) {
             return new Settings(
-                    replay, background, Duration.ofSeconds(1), Duration.ofSeconds(8), Duration.ofMinutes(5));
+                    replay, background, share, Duration.ofSeconds(1), Duration.ofSeconds(8), Duration.ofMinutes(5));
         }
     }
 
-    public StartUps(KnownLayers known, SpanFetcher fetcher, ObjectStore objects, TraceFiles traces, Settings settings) {
+    /** @param learned told of the layers of which a start that is over was recorded */
+    public StartUps(
+            KnownLayers known,
+            SpanFetcher fetcher,
+            ObjectStore objects,
+            TraceFiles traces,
+            Settings settings,
+            Consumer<Set<Digest>> learned) {
         this.known = known;
         this.fetcher = fetcher;
         this.objects = objects;
         this.traces = traces;
         this.settings = settings;
+        this.learned = learned;
+    }
+
+    /**
+     * Whether all that a container reads should come through this process, whatever is on disk: so that the first start of an
+     * image is seen also by the node that has just read all of the image, and other nodes can be told. The same answer for
+     * one container until it is gone.
+     *
+     * @param layers of its image
+     */
+    public boolean watches(String container, List<Digest> layers) {
+        if (!settings.replay() || !settings.share()) {
+            return false;
+        }
+        synchronized (this) {
+            if (watched.contains(container) || starting.containsKey(container)) {
+                return watched.contains(container);
+            }
+        }
+        for (Digest layer : layers) {
+            try {
+                if (traces.find(layer) != null) {
+                    return false;
+                }
+            } catch (IOException e) {
+                LOG.log(System.Logger.Level.DEBUG, "a trace cannot be read", e);
+                return false;
+            }
+        }
+        synchronized (this) {
+            watched.add(container);
+        }
+        return true;
     }
 
     /**
@@ -103,6 +153,7 @@ public final class StartUps implements AutoCloseable {
 
     /** Says that a container is gone: what it read is kept now. */
     public synchronized void ended(String container) {
+        watched.remove(container);
         Start start = starting.get(container);
         if (start != null) {
             start.over().countDown();
@@ -126,6 +177,12 @@ public final class StartUps implements AutoCloseable {
                 "{0} has started; fetched since this process began: {1}",
                 container,
                 fetcher.statistics());
+        if (settings.replay()) {
+            learned.accept(start.layers().stream()
+                    .filter(recording -> !recording.ranges().isEmpty())
+                    .map(recording -> recording.layer().index().layer())
+                    .collect(Collectors.toSet()));
+        }
         if (!ended && settings.background()) {
             fill(start.layers());
         }

@@ -31,6 +31,8 @@ import java.util.Deque;
 import java.util.List;
 import java.util.Map;
 import java.util.Objects;
+import java.util.Set;
+import java.util.concurrent.ConcurrentHashMap;
 import org.junit.jupiter.api.AfterEach;
 import org.junit.jupiter.api.BeforeAll;
 import org.junit.jupiter.api.Test;
@@ -42,7 +44,7 @@ import org.junit.jupiter.api.io.TempDir;
 class StartUpsTest {
     private static final Duration NEVER = Duration.ofHours(1);
     private static final StartUps.Settings RECORD =
-            new StartUps.Settings(true, false, Duration.ofMillis(20), NEVER, NEVER);
+            new StartUps.Settings(true, false, true, Duration.ofMillis(20), NEVER, NEVER);
 
     private static TestLayer base;
     private static TestLayer app;
@@ -51,6 +53,7 @@ class StartUpsTest {
     Path root;
 
     private final Deque<AutoCloseable> parts = new ArrayDeque<>();
+    private final Set<Digest> learned = ConcurrentHashMap.newKeySet();
 
     @BeforeAll
     static void generate() throws IOException {
@@ -88,7 +91,7 @@ class StartUpsTest {
             app = add(known, directory, StartUpsTest.app);
             fetcher = own(new SpanFetcher(source, store, Duration.ofMinutes(2)));
             traces = new TraceFiles(directory);
-            startUps = own(new StartUps(known, fetcher, store, traces, settings));
+            startUps = own(new StartUps(known, fetcher, store, traces, settings, learned::addAll));
         }
 
         private KnownLayer add(KnownLayers known, Path directory, TestLayer layer) throws Exception {
@@ -250,11 +253,34 @@ class StartUpsTest {
     }
 
     @Test
+    void theFirstStartIsSeenWholeWhereOthersWantToKnow() throws Exception {
+        List<Digest> layers = List.of(app.digest(), base.digest());
+        Node node = new Node("node", RECORD);
+        assertThat(node.startUps.watches("a", layers)).isTrue();
+        node.began("a");
+        node.read(node.base, base, "d9/f9");
+        node.awaitSpans(node.base, 1);
+        assertThat(node.startUps.watches("a", layers))
+                .as("the mounts of one container do not change")
+                .isTrue();
+        assertThat(node.startUps.watches("b", layers))
+                .as("there is a trace now")
+                .isFalse();
+        node.startUps.ended("a");
+        while (learned.isEmpty()) {
+            Thread.sleep(1);
+        }
+        assertThat(learned).containsExactly(base.digest());
+        Node alone = new Node("alone", new StartUps.Settings(true, false, false, Duration.ofMillis(20), NEVER, NEVER));
+        assertThat(alone.startUps.watches("a", layers)).isFalse();
+    }
+
+    @Test
     void theRestOfAnImageComesWhenItsStartIsOverIfThatIsWanted() throws Exception {
         Node node = new Node(
                 "node",
                 new StartUps.Settings(
-                        false, true, Duration.ofMillis(20), Duration.ofMillis(50), Duration.ofMinutes(10)));
+                        false, true, false, Duration.ofMillis(20), Duration.ofMillis(50), Duration.ofMinutes(10)));
         node.began("a");
         node.read(node.app, app, small());
         BitSet all = new BitSet();
