@@ -6,7 +6,7 @@ package dev.coldstart.snapshotter.zstd;
  */
 final class WholeOutput extends Output {
     // More than that is not kept for the next time.
-    private static final int KEPT = 4 << 20;
+    private static final int KEPT = (4 << 20) + SLACK;
 
     private int size;
     private byte[] history = {};

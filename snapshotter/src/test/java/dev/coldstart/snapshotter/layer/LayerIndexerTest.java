@@ -123,6 +123,18 @@ final class LayerIndexerTest {
     }
 
     @Test
+    void aZstdLayerWithAHoleThatNoRequestShouldFetchIsRefused() {
+        ByteArrayOutputStream blob = new ByteArrayOutputStream();
+        byte[] tar = randomTar(new Random(23), 1 << 20);
+        blob.writeBytes(Tar.zstd(Arrays.copyOf(tar, 1000), 3));
+        blob.writeBytes(Tar.skippable(LayerIndex.MAX_SPAN));
+        blob.writeBytes(Tar.zstd(Arrays.copyOfRange(tar, 1000, tar.length), 3));
+        assertThatThrownBy(() -> index(blob.toByteArray(), null, null))
+                .isInstanceOf(LayerException.class)
+                .hasMessageContaining("more than 64 MiB without data");
+    }
+
+    @Test
     void aWrongZstdChecksumIsRefused() {
         byte[] blob = Tar.zstd(new Tar().bytes(), 3);
         blob[blob.length - 1] ^= 1;
