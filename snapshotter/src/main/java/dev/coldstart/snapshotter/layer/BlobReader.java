@@ -17,9 +17,10 @@ final class BlobReader implements AutoCloseable {
     private static final int INPUT = 128 << 10;
     private static final long REPORT = 1 << 20;
     private static final int TAR_CHECKSUM = 148;
-    // Zstd data refers far back: a span that takes more than a 25th of its bytes from before it goes on, up to four times
-    // the length. Of /usr of a Debian host at level 3, half of the spans stay at 1 MiB and checkpoints take 1.7 % of the tar
-    // (2.4 % if all did); at level 19, with a window of 8 MiB, nearly all get 4 MiB, and checkpoints take 9.7 % (13.7 %).
+    // Zstd data refers far back: a span that takes more than a 25th of its bytes from before it goes on, up to four
+    // times the length. Of /usr of a Debian host at level 3, half of the spans stay at 1 MiB and checkpoints take 1.7 %
+    // of the tar (2.4 % if all did); at level 19, with a window of 8 MiB, nearly all get 4 MiB, and checkpoints take
+    // 9.7 % (13.7 %).
     private static final int ZSTD_SHARE = 25;
     private static final int ZSTD_SPANS = 4;
 
