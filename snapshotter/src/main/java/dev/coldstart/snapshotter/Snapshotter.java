@@ -135,9 +135,6 @@ public final class Snapshotter implements AutoCloseable {
                 configuration.ioTimeout().dividedBy(3)));
         RegistrySource source =
                 own(new RegistrySource(registry, layer -> metadata.catalog().sources(layer), root.resolve("spool")));
-        if (kubelets != null && configuration.imageService() != null) {
-            own(ImageServiceProxy.start(configuration.imageService(), configuration.containerd(), kubelets));
-        }
         LayerResolver resolver = new LayerResolver(containerd, () -> hosts(configuration, metadata));
 
         KnownLayers known =
@@ -230,6 +227,10 @@ public final class Snapshotter implements AutoCloseable {
         String listen = configuration.sharing().listen();
         if (key != null && listen != null) {
             own(BundleServer.start(address(listen), key, layers, traces));
+        }
+        // Last, because a pull that comes by here asks for snapshots.
+        if (kubelets != null && configuration.imageService() != null) {
+            own(ImageServiceProxy.start(configuration.imageService(), configuration.containerd(), kubelets));
         }
         manager.ready();
     }

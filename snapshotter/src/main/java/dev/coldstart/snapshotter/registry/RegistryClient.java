@@ -22,6 +22,7 @@ import java.time.format.DateTimeFormatter;
 import java.time.format.DateTimeParseException;
 import java.util.ArrayList;
 import java.util.Comparator;
+import java.util.HexFormat;
 import java.util.LinkedHashMap;
 import java.util.List;
 import java.util.Locale;
@@ -342,7 +343,7 @@ public final class RegistryClient implements AutoCloseable {
         if (!encoding.equalsIgnoreCase("identity")) {
             throw malformed(endpoint, "sent a blob in the encoding " + quoted(encoding) + ", which nobody asked for");
         }
-        long length = headers.firstValueAsLong("Content-Length").orElse(BlobStream.UNKNOWN);
+        long length = length(headers);
         if (answer.statusCode() == 200) {
             if (end >= 0 && length >= 0 && length < end) {
                 throw malformed(endpoint, "has a blob of " + length + " bytes that should have at least " + end);
@@ -372,6 +373,11 @@ public final class RegistryClient implements AutoCloseable {
                 endpoint,
                 "was asked for bytes " + from + "-" + (end < 0 ? "" : Long.toString(end - 1)) + " of a blob and sent "
                         + quoted(text) + (length < 0 ? "" : " with " + length + " bytes"));
+    }
+
+    private static long length(HttpHeaders headers) {
+        String length = headers.firstValue("Content-Length").orElse("");
+        return length.matches("\\d{1,18}") ? Long.parseLong(length) : BlobStream.UNKNOWN;
     }
 
     private static RegistryException malformed(Endpoint endpoint, String what) {
@@ -535,7 +541,7 @@ public final class RegistryClient implements AutoCloseable {
 
     private static URI redirected(Endpoint endpoint, URI from, HttpHeaders headers) throws RegistryException {
         try {
-            URI to = from.resolve(new URI(headers.firstValue("Location").orElse("")));
+            URI to = from.resolve(new URI(escaped(headers.firstValue("Location").orElse(""))));
             boolean plain = "http".equalsIgnoreCase(to.getScheme());
             if (to.getHost() != null
                     && to.getRawUserInfo() == null
@@ -546,6 +552,20 @@ public final class RegistryClient implements AutoCloseable {
             // Said below.
         }
         throw malformed(endpoint, "redirects to an address that cannot be used");
+    }
+
+    /** Signed addresses come with characters that an address must not have (RFC 3986), and are meant all the same. */
+    private static String escaped(String address) {
+        StringBuilder escaped = new StringBuilder();
+        for (byte b : address.getBytes(StandardCharsets.ISO_8859_1)) {
+            int c = b & 0xff;
+            if (c <= ' ' || c >= 127 || "\"<>\\^`{|}".indexOf(c) >= 0) {
+                escaped.append('%').append(HexFormat.of().withUpperCase().toHexDigits(b));
+            } else {
+                escaped.append((char) c);
+            }
+        }
+        return escaped.toString();
     }
 
     private HttpRequest.Builder request(
@@ -634,7 +654,7 @@ public final class RegistryClient implements AutoCloseable {
 
     private static void discard(HttpResponse<InputStream> answer) {
         try (InputStream body = answer.body()) {
-            if (answer.headers().firstValueAsLong("Content-Length").orElse(0) <= DRAINED) {
+            if (length(answer.headers()) <= DRAINED) {
                 var _ = body.readNBytes(DRAINED);
             }
         } catch (IOException e) {

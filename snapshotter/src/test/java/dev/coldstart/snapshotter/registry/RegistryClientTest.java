@@ -261,7 +261,7 @@ class RegistryClientTest {
             if (!"Bearer of-the-file".equals(request.header("authorization"))) {
                 reply.send(403);
             } else {
-                reply.send(307, Map.of("Location", storage.url() + "/data?X-Amz-Signature=abc"), new byte[0]);
+                reply.send(307, Map.of("Location", storage.url() + "/da ta?X-Amz-Signature=a|c"), new byte[0]);
             }
         });
         hosts(registry.host(), "[header]\nAuthorization = \"Bearer of-the-file\"\nX-Secret = \"s3cret\"\n");
@@ -275,6 +275,7 @@ class RegistryClientTest {
             assertThat(request.header("authorization")).isNull();
             assertThat(request.header("x-secret")).isNull();
         });
+        assertThat(storage.requests().getFirst().target()).isEqualTo("/da%20ta?X-Amz-Signature=a%7Cc");
         assertThat(storage.accepted()).as("connections are kept").isEqualTo(1);
     }
 
