@@ -86,7 +86,13 @@ final class HostsFile {
     }
 
     static List<Server> parse(Path file, String text) throws IOException {
-        TomlParseResult toml = Toml.parse(text);
+        TomlParseResult toml;
+        try {
+            toml = Toml.parse(text);
+        } catch (RuntimeException | AssertionError | StackOverflowError e) {
+            // The library's own assertions, and its recursion, do not bear every text.
+            throw new IOException(file + " is not valid TOML");
+        }
         if (toml.hasErrors()) {
             // The error itself may quote a header's value.
             throw new IOException(
