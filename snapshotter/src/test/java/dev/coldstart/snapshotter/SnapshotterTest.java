@@ -62,6 +62,7 @@ import java.time.Instant;
 import java.util.ArrayList;
 import java.util.List;
 import java.util.Map;
+import java.util.Objects;
 import org.jspecify.annotations.Nullable;
 import org.junit.jupiter.api.AfterEach;
 import org.junit.jupiter.api.BeforeEach;
@@ -382,6 +383,44 @@ class SnapshotterTest {
                 .getMountsList());
         for (Map.Entry<String, byte[]> file : data.files().entrySet()) {
             assertThat(again.resolve(file.getKey())).hasBinaryContent(file.getValue());
+        }
+    }
+
+    @Test
+    void whatAContainerReadAtItsStartIsFetchedAgainBeforeTheNextOneReadsIt() throws Exception {
+        TestLayer data = TestLayer.generate(4);
+        try (FaultyRegistry registry = new FaultyRegistry(false)) {
+            PrepareSnapshotRequest container = PrepareSnapshotRequest.newBuilder()
+                    .setKey("c1")
+                    .setParent(pull(registry, data))
+                    .build();
+            Path first = mount(snapshots().prepare(container).getMountsList());
+            assertThat(first.resolve("large/two")).hasBinaryContent(data.file("large/two"));
+            unmount(first);
+            snapshots().remove(RemoveSnapshotRequest.newBuilder().setKey("c1").build());
+
+            Objects.requireNonNull(snapshotter).close();
+            Path root = dir.resolve("root");
+            assertThat(root.resolve("index").resolve(data.digest().hex() + ".trace"))
+                    .exists();
+            for (String store : List.of("objects", "partial")) {
+                try (var files = Files.walk(root.resolve(store))) {
+                    for (Path file : files.filter(Files::isRegularFile).toList()) {
+                        Files.delete(file);
+                    }
+                }
+            }
+            restart();
+            Path wanted = root.resolve("objects")
+                    .resolve(ObjectName.of(
+                                    TestLayer.sha256(data.file("large/two")).bytes())
+                            .path());
+            assertThat(wanted).doesNotExist();
+            var _ = snapshots().prepare(container.toBuilder().setKey("c2").build());
+            for (int i = 0; i < 6000 && !Files.exists(wanted); i++) {
+                Thread.sleep(10);
+            }
+            assertThat(wanted).hasBinaryContent(data.file("large/two"));
         }
     }
 

@@ -1,6 +1,6 @@
 /**
- * From a missing byte to a fetched one: which spans of which layer a read needs, single flight for each, adjacent ones in
- * one request, read-ahead behind demand, and every object that a span brings put into the object store.
+ * From a missing byte to a fetched one: which spans of which layer are wanted and how much, each on its way once, neighbours
+ * in one request, on as many connections as a host is worth, and every object that a span brings put into the object store.
  */
 @NullMarked
 package dev.coldstart.snapshotter.fetch;

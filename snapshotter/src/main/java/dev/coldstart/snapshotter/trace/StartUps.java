@@ -50,7 +50,7 @@ public final class StartUps implements AutoCloseable {
     private volatile boolean closed;
 
     /** A container that is starting; {@code over} ends its recording. */
-    private record Start(List<LayerRecording> layers, CountDownLatch over, CountDownLatch kept) {}
+    private record Start(List<LayerRecording> layers, long began, CountDownLatch over, CountDownLatch kept) {}
 
     /**
      * What is done.
@@ -130,6 +130,7 @@ public final class StartUps implements AutoCloseable {
         if (closed || idle || starting.containsKey(container)) {
             return;
         }
+        long now = System.nanoTime();
         List<LayerRecording> own = new ArrayList<>();
         for (Digest digest : layers) {
             KnownLayer layer = known.find(digest);
@@ -146,7 +147,7 @@ public final class StartUps implements AutoCloseable {
         if (settings.replay()) {
             Thread.ofVirtual().name("replay").start(() -> replay(own));
         }
-        Start start = new Start(own, new CountDownLatch(1), new CountDownLatch(1));
+        Start start = new Start(own, now, new CountDownLatch(1), new CountDownLatch(1));
         starting.put(container, start);
         Thread.ofVirtual().name("start-up").start(() -> follow(container, start));
     }
@@ -190,7 +191,7 @@ public final class StartUps implements AutoCloseable {
 
     /** Returns whether the container is gone, or this process is to end, before its start was over. */
     private boolean record(Start start) {
-        long began = System.nanoTime();
+        long began = start.began();
         long saved = began;
         while (true) {
             boolean ended;

@@ -2,7 +2,6 @@ package dev.coldstart.snapshotter.fetch;
 
 import dev.coldstart.linux.CallState;
 import dev.coldstart.snapshotter.layer.Digest;
-import dev.coldstart.snapshotter.layer.LayerIndex;
 import dev.coldstart.snapshotter.layer.LayerIndexer;
 import dev.coldstart.snapshotter.layer.ObjectName;
 import dev.coldstart.snapshotter.layer.ProgressListener;
@@ -28,11 +27,13 @@ import java.util.Random;
 import java.util.TreeMap;
 import java.util.concurrent.TimeUnit;
 import java.util.concurrent.atomic.AtomicLong;
+import java.util.stream.LongStream;
 import org.jspecify.annotations.Nullable;
 
 /**
  * Throughput of readers over a source with a link's bandwidth, a bandwidth of each connection and a latency; not a test. Uses
- * only what fetching has always had, so that it can be run on another state of the tree to compare.
+ * only what fetching has always had, so that it can be run on another state of the tree to compare; but for the last lines,
+ * which are seconds of a start that reads here and there and works in between, without and with a replay.
  */
 final class FetchBench {
     private static final int READ = 128 << 10;
@@ -116,22 +117,83 @@ final class FetchBench {
             }
             run(layer, link, 8, true);
         }
+        System.out.println("link MB/s  connection MB/s  ms  start, s  replayed, s");
+        for (double[] link : new double[][] {{125e6, 125e6, 0.001}, {125e6, 40e6, 0.02}}) {
+            System.out.printf(
+                    Locale.ROOT,
+                    "%9.0f  %15.0f  %2.0f  %8.2f  %11.2f%n",
+                    link[0] / 1e6,
+                    link[1] / 1e6,
+                    link[2] * 1e3,
+                    start(layer, link, false),
+                    start(layer, link, true));
+        }
+    }
+
+    private static double start(TestLayer data, double[] shape, boolean replay) throws Exception {
+        Path root = Files.createTempDirectory("fetch-bench");
+        try (ObjectStore store = ObjectStore.open(root, StoreSettings.DEFAULTS);
+                LayerOrdinals ordinals = LayerOrdinals.open(root.resolve("layers"))) {
+            KnownLayer layer = index(data, root, ordinals);
+            Link link = new Link(data.blob(), shape[0], shape[1], shape[2]);
+            int row = layer.index().byOffset(0);
+            long size = layer.index().objectSize(row);
+            Random random = new Random(9);
+            long[] offsets = random.longs(60, 0, size - READ).toArray();
+            try (SpanFetcher fetcher = new SpanFetcher(link, store, Duration.ofMinutes(5))) {
+                long start = System.nanoTime();
+                if (replay) {
+                    List<Wanted> spans = new ArrayList<>();
+                    for (long offset : offsets) {
+                        long at = layer.index().objectOffset(row) + offset;
+                        spans.add(new Wanted(layer, layer.index().spanAt(at)));
+                        spans.add(new Wanted(layer, layer.index().spanAt(at + READ - 1)));
+                    }
+                    Thread.ofVirtual().start(() -> {
+                        try {
+                            fetcher.bring(spans.iterator(), Priority.REPLAY);
+                        } catch (IOException | InterruptedException e) {
+                            throw new IllegalStateException(e);
+                        }
+                    });
+                }
+                for (long offset : offsets) {
+                    var _ = read(store, fetcher, layer, row, new long[] {offset});
+                    Thread.sleep(15);
+                }
+                return (System.nanoTime() - start) / 1e9;
+            }
+        } finally {
+            delete(root);
+        }
+    }
+
+    private static KnownLayer index(TestLayer data, Path root, LayerOrdinals ordinals) throws Exception {
+        Path index = root.resolve("layer.idx");
+        LayerIndexer.index(
+                new ByteArrayInputStream(data.blob()),
+                data.digest(),
+                data.diffId(),
+                index,
+                root.resolve("layer.erofs"),
+                null,
+                ProgressListener.NONE);
+        return new KnownLayers(ordinals).add(data.digest(), index);
+    }
+
+    private static void delete(Path root) throws IOException {
+        try (var files = Files.walk(root)) {
+            for (Path file : files.sorted((a, b) -> b.compareTo(a)).toList()) {
+                Files.delete(file);
+            }
+        }
     }
 
     private static void run(TestLayer data, double[] shape, int readers, boolean jumping) throws Exception {
         Path root = Files.createTempDirectory("fetch-bench");
         try (ObjectStore store = ObjectStore.open(root, StoreSettings.DEFAULTS);
                 LayerOrdinals ordinals = LayerOrdinals.open(root.resolve("layers"))) {
-            Path index = root.resolve("layer.idx");
-            LayerIndexer.index(
-                    new ByteArrayInputStream(data.blob()),
-                    data.digest(),
-                    data.diffId(),
-                    index,
-                    root.resolve("layer.erofs"),
-                    null,
-                    ProgressListener.NONE);
-            KnownLayer layer = new KnownLayers(ordinals).add(data.digest(), index);
+            KnownLayer layer = index(data, root, ordinals);
             Link link = new Link(data.blob(), shape[0], shape[1], shape[2]);
             try (SpanFetcher fetcher = new SpanFetcher(link, store, Duration.ofMinutes(5))) {
                 List<Thread> threads = new ArrayList<>();
@@ -144,7 +206,8 @@ final class FetchBench {
                                 .find(ObjectName.of(
                                         TestLayer.sha256(data.file("weights/" + (reader % 2 == 0 ? "a" : "b")))
                                                 .bytes()));
-                        times[reader] = read(store, fetcher, layer, row, jumping ? new Random(reader) : null);
+                        times[reader] = read(
+                                store, fetcher, layer, row, offsets(layer, row, jumping ? new Random(reader) : null));
                     }));
                 }
                 for (Thread thread : threads) {
@@ -166,28 +229,29 @@ final class FetchBench {
                         all[(int) (all.length * 0.99)] / 1e6);
             }
         } finally {
-            try (var files = Files.walk(root)) {
-                for (Path file : files.sorted((a, b) -> b.compareTo(a)).toList()) {
-                    Files.delete(file);
-                }
-            }
+            delete(root);
         }
     }
 
-    /** Reads all of an object, or some of it here and there, as the remote tier would; nanoseconds of each read. */
-    private static long[] read(
-            ObjectStore store, SpanFetcher fetcher, KnownLayer layer, int row, @Nullable Random random) {
-        LayerIndex index = layer.index();
-        ObjectName name = index.objectName(row);
-        long size = index.objectSize(row);
-        int reads = random == null ? (int) (size / READ) : 40;
-        long[] times = new long[reads];
+    /** All of an object, or some of it here and there. */
+    private static long[] offsets(KnownLayer layer, int row, @Nullable Random random) {
+        long reads = layer.index().objectSize(row) / READ;
+        return random == null
+                ? LongStream.range(0, reads).map(i -> i * READ).toArray()
+                : random.longs(40, 0, reads).map(i -> i * READ).toArray();
+    }
+
+    /** Reads as the remote tier would; nanoseconds of each read. */
+    private static long[] read(ObjectStore store, SpanFetcher fetcher, KnownLayer layer, int row, long[] offsets) {
+        ObjectName name = layer.index().objectName(row);
+        long size = layer.index().objectSize(row);
+        long[] times = new long[offsets.length];
         PartialObject object = store.acquire(name, size, layer.pieces(row), layer.cut());
         try (Arena arena = Arena.ofConfined()) {
             CallState state = new CallState(arena);
             MemorySegment into = arena.allocate(READ);
-            for (int i = 0; i < reads; i++) {
-                long offset = random == null ? (long) i * READ : random.nextInt((int) (size / READ)) * (long) READ;
+            for (int i = 0; i < offsets.length; i++) {
+                long offset = offsets[i];
                 long start = System.nanoTime();
                 if (SpanFetcher.isHere(layer, row, object, offset, READ)) {
                     fetcher.touched(layer, row, offset, READ);

@@ -71,7 +71,8 @@ class SmallFilesTest {
                         read(store, fetcher, layer, row);
                     }
                 }
-                assertThat(registry.requests()).isBetween(1, index.spanCount());
+                // On a busy machine an answer may seem to be late.
+                assertThat(registry.requests() - fetcher.statistics().hedges()).isBetween(1L, (long) index.spanCount());
             }
         }
     }
