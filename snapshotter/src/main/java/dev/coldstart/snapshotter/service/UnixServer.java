@@ -112,9 +112,13 @@ public final class UnixServer implements AutoCloseable {
         @Override
         public <Q, A> ServerCall.Listener<Q> interceptCall(
                 ServerCall<Q, A> call, Metadata headers, ServerCallHandler<Q, A> next) {
-            String namespace = headers.get(Containerd.NAMESPACE);
-            Context context =
-                    namespace == null ? Context.current() : Context.current().withValue(NAMESPACE, namespace);
+            Context context = Context.current();
+            Iterable<String> namespaces = headers.getAll(Containerd.NAMESPACE);
+            if (namespaces != null) {
+                // A client that chose another namespace than its first sends both, and containerd takes the first one
+                // sent.
+                context = context.withValue(NAMESPACE, namespaces.iterator().next());
+            }
             return Contexts.interceptCall(context, call, headers, next);
         }
     }
