@@ -336,7 +336,7 @@ abstract class ClientScenarios {
         TestHost host = node().host();
         host.await(
                 "containerd's garbage collection",
-                LIMIT,
+                TestHost.SOON,
                 () -> List.of("default", "k8s.io", "one", "two").stream()
                                 .allMatch(namespace -> snapshots(namespace) == 0)
                         && mountedTrees() == 0
