@@ -3,8 +3,6 @@ package dev.coldstart.snapshotter.content;
 import dev.coldstart.snapshotter.layer.Digest;
 import java.io.IOException;
 import java.nio.charset.StandardCharsets;
-import java.security.MessageDigest;
-import java.security.NoSuchAlgorithmException;
 import java.util.ArrayList;
 import java.util.HashMap;
 import java.util.List;
@@ -144,12 +142,7 @@ public record ImageManifest(
                 chain.add(diffId);
                 continue;
             }
-            try {
-                chain.add(Digest.of(MessageDigest.getInstance("SHA-256")
-                        .digest((chain.getLast() + " " + diffId).getBytes(StandardCharsets.US_ASCII))));
-            } catch (NoSuchAlgorithmException e) {
-                throw new AssertionError("every JDK has SHA-256", e);
-            }
+            chain.add(Digest.ofContent((chain.getLast() + " " + diffId).getBytes(StandardCharsets.US_ASCII)));
         }
         return chain;
     }

@@ -41,6 +41,11 @@ public record Digest(String algorithm, String hex) {
         return new Digest("sha256", HexFormat.of().formatHex(sha256));
     }
 
+    /** The digest of these bytes. */
+    public static Digest ofContent(byte[] content) {
+        return of(Sha256.digest().digest(content));
+    }
+
     /** The 32 bytes. */
     public byte[] bytes() {
         return HexFormat.of().parseHex(hex);

@@ -13,8 +13,6 @@ import java.net.http.HttpHeaders;
 import java.net.http.HttpRequest;
 import java.net.http.HttpResponse;
 import java.nio.charset.StandardCharsets;
-import java.security.MessageDigest;
-import java.security.NoSuchAlgorithmException;
 import java.time.Duration;
 import java.time.Instant;
 import java.time.ZonedDateTime;
@@ -163,15 +161,13 @@ public final class RegistryClient implements AutoCloseable {
                             Reason.MALFORMED,
                             "the manifest of " + image + " is larger than " + MAX_MANIFEST + " bytes");
                 }
-                Digest digest = Digest.of(MessageDigest.getInstance("SHA-256").digest(bytes));
+                Digest digest = Digest.ofContent(bytes);
                 if (image.byDigest() && !digest.equals(image.digest())) {
                     throw new RegistryException(
                             Reason.MALFORMED,
                             endpoint.authority() + " sent a manifest of " + image + " with another digest");
                 }
                 return new Manifest(digest, new String(bytes, StandardCharsets.UTF_8));
-            } catch (NoSuchAlgorithmException e) {
-                throw new AssertionError("every JDK has SHA-256", e);
             }
         });
     }

@@ -19,6 +19,7 @@ import dev.coldstart.proto.v1.VersionResponse;
 import dev.coldstart.snapshotter.content.ImageManifest;
 import dev.coldstart.snapshotter.content.ImageManifest.Descriptor;
 import dev.coldstart.snapshotter.content.ResolvedLayer;
+import dev.coldstart.snapshotter.layer.Digest;
 import dev.coldstart.snapshotter.layer.LayerIndex;
 import dev.coldstart.snapshotter.metadata.LayerSource;
 import dev.coldstart.snapshotter.registry.ImageReference;
@@ -30,6 +31,7 @@ import io.grpc.Status;
 import io.grpc.StatusException;
 import io.grpc.stub.StreamObserver;
 import java.io.IOException;
+import java.io.InputStream;
 import java.nio.charset.StandardCharsets;
 import java.nio.file.Files;
 import java.util.List;
@@ -37,6 +39,7 @@ import java.util.List;
 /** What the command line asks. */
 public final class AdminService extends AdminGrpc.AdminImplBase {
     private static final String PLATFORM = "linux/amd64";
+    private static final int MAX_CONFIG = 4 << 20;
     private static final int ID_PREFIX = 4;
 
     private final String version;
@@ -113,7 +116,7 @@ public final class AdminService extends AdminGrpc.AdminImplBase {
                     stored.json().getBytes(StandardCharsets.UTF_8).length,
                     manifest.annotations(),
                     manifest.layers(),
-                    List.of());
+                    diffIds(image, manifest));
             for (int at = 0; at < manifest.layers().size(); at++) {
                 Descriptor layer = manifest.layers().get(at);
                 if (!layer.readableLayer()) {
@@ -134,6 +137,23 @@ public final class AdminService extends AdminGrpc.AdminImplBase {
         } catch (IOException e) {
             answer.onError(Status.UNAVAILABLE.withDescription(e.getMessage()).asRuntimeException());
         }
+    }
+
+    /** By which an index that somebody else made is compared; empty if the configuration does not fit the manifest. */
+    private List<Digest> diffIds(ImageReference image, ImageManifest manifest) throws IOException {
+        Descriptor config = manifest.config();
+        if (config == null || config.size() > MAX_CONFIG) {
+            return List.of();
+        }
+        byte[] json;
+        try (InputStream in = registry.blob(image.host(), image.repository(), config.digest())) {
+            json = in.readNBytes(MAX_CONFIG);
+        }
+        if (!Digest.ofContent(json).equals(config.digest())) {
+            throw new IOException("registry " + image.host() + " sent another configuration of " + image);
+        }
+        List<Digest> found = ImageManifest.diffIds(json);
+        return found.size() == manifest.layers().size() ? found : List.of();
     }
 
     private static ImageReference forPlatform(ImageReference image, ImageManifest index) throws IOException {

@@ -7,8 +7,6 @@ import dev.coldstart.snapshotter.layer.Digest;
 import java.io.ByteArrayOutputStream;
 import java.io.IOException;
 import java.nio.charset.StandardCharsets;
-import java.security.MessageDigest;
-import java.security.NoSuchAlgorithmException;
 import java.util.LinkedHashMap;
 import java.util.Map;
 import tools.jackson.core.JsonGenerator;
@@ -37,14 +35,6 @@ record IndexArtifact(Map<Digest, Bundle> bundles) {
         bundles = Map.copyOf(bundles);
     }
 
-    static Digest sha256(byte[] bytes) {
-        try {
-            return Digest.of(MessageDigest.getInstance("SHA-256").digest(bytes));
-        } catch (NoSuchAlgorithmException e) {
-            throw new AssertionError("every JDK has SHA-256", e);
-        }
-    }
-
     /** Reads a manifest; blobs of other kinds are passed over. */
     static IndexArtifact parse(byte[] manifest) throws IOException {
         Map<Digest, Bundle> found = new LinkedHashMap<>();
@@ -71,7 +61,7 @@ record IndexArtifact(Map<Digest, Bundle> bundles) {
             json.writeStringProperty("mediaType", MANIFEST_TYPE);
             json.writeStringProperty("artifactType", TYPE);
             json.writeName("config");
-            descriptor(json, CONFIG_TYPE, sha256(CONFIG), CONFIG.length);
+            descriptor(json, CONFIG_TYPE, Digest.ofContent(CONFIG), CONFIG.length);
             json.writeEndObject();
             json.writeArrayPropertyStart("layers");
             for (Descriptor layer : subject.layers()) {
@@ -111,7 +101,9 @@ record IndexArtifact(Map<Digest, Bundle> bundles) {
                     referrer(json, other);
                 }
             }
-            referrer(json, new Descriptor(MANIFEST_TYPE, sha256(artifact), artifact.length, "", TYPE, Map.of()));
+            referrer(
+                    json,
+                    new Descriptor(MANIFEST_TYPE, Digest.ofContent(artifact), artifact.length, "", TYPE, Map.of()));
             json.writeEndArray();
             json.writeEndObject();
         }

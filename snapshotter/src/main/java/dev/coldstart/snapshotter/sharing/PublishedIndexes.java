@@ -211,14 +211,14 @@ public final class PublishedIndexes implements IndexOrigin {
                 bundles.put(layer, new IndexArtifact.Bundle(digest, Files.size(file)));
             }
             Files.write(file, IndexArtifact.CONFIG);
-            registry.put(repository, IndexArtifact.sha256(IndexArtifact.CONFIG), file);
+            registry.put(repository, Digest.ofContent(IndexArtifact.CONFIG), file);
         } catch (NoSuchAlgorithmException e) {
             throw new AssertionError("every JDK has SHA-256", e);
         } finally {
             Files.deleteIfExists(file);
         }
         byte[] manifest = new IndexArtifact(bundles).manifest(image);
-        if (!registry.put(repository, IndexArtifact.sha256(manifest), manifest)) {
+        if (!registry.put(repository, Digest.ofContent(manifest), manifest)) {
             byte[] tag = registry.referrersTag(repository, image.manifest());
             ImageManifest before = ImageManifest.parse(tag == null ? IndexArtifact.CONFIG : tag);
             registry.putReferrersTag(repository, image.manifest(), IndexArtifact.referrers(before, manifest));

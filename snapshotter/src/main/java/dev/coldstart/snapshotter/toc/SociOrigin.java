@@ -15,8 +15,6 @@ import java.io.IOException;
 import java.io.InputStream;
 import java.nio.charset.StandardCharsets;
 import java.nio.file.Path;
-import java.security.MessageDigest;
-import java.security.NoSuchAlgorithmException;
 import java.time.Duration;
 import java.util.LinkedHashMap;
 import java.util.List;
@@ -169,13 +167,7 @@ public final class SociOrigin implements IndexOrigin {
         try (InputStream in = registry.blob(source.host(), source.repository(), ztoc.digest())) {
             bytes = in.readNBytes((int) ztoc.size() + 1);
         }
-        Digest digest;
-        try {
-            digest = Digest.of(MessageDigest.getInstance("SHA-256").digest(bytes));
-        } catch (NoSuchAlgorithmException e) {
-            throw new AssertionError("every Java platform has SHA-256", e);
-        }
-        if (!digest.equals(ztoc.digest())) {
+        if (!Digest.ofContent(bytes).equals(ztoc.digest())) {
             throw new IOException("registry " + source.host() + " sent another zTOC than " + ztoc.digest());
         }
         return bytes;

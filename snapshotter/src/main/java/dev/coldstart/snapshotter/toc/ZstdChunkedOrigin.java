@@ -11,8 +11,6 @@ import java.io.ByteArrayInputStream;
 import java.io.IOException;
 import java.nio.ByteBuffer;
 import java.nio.file.Path;
-import java.security.MessageDigest;
-import java.security.NoSuchAlgorithmException;
 import org.jspecify.annotations.Nullable;
 
 /**
@@ -98,14 +96,10 @@ public final class ZstdChunkedOrigin implements IndexOrigin {
     }
 
     private static void compare(byte[] table, Digest expected) throws LayerException {
-        try {
-            Digest found = Digest.of(MessageDigest.getInstance("SHA-256").digest(table));
-            if (!found.equals(expected)) {
-                throw new LayerException(
-                        "the digest of its table of contents is " + found + ", and its image says " + expected);
-            }
-        } catch (NoSuchAlgorithmException e) {
-            throw new AssertionError("every Java platform has SHA-256", e);
+        Digest found = Digest.ofContent(table);
+        if (!found.equals(expected)) {
+            throw new LayerException(
+                    "the digest of its table of contents is " + found + ", and its image says " + expected);
         }
     }
 }

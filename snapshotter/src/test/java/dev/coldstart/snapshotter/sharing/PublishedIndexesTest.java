@@ -67,7 +67,7 @@ class PublishedIndexesTest {
             StringBuilder json = new StringBuilder("{\"manifests\":[");
             for (byte[] manifest : referring) {
                 json.append("{\"mediaType\":\"m\",\"artifactType\":\"" + artifactType + "\",\"digest\":\""
-                        + IndexArtifact.sha256(manifest) + "\",\"size\":" + manifest.length + "}");
+                        + Digest.ofContent(manifest) + "\",\"size\":" + manifest.length + "}");
             }
             return json.append("]}").toString().getBytes(StandardCharsets.UTF_8);
         }
@@ -97,13 +97,13 @@ class PublishedIndexesTest {
                 throw new RegistryException(RegistryException.Reason.DENIED, "may not push");
             }
             byte[] bytes = Files.readAllBytes(file);
-            assertThat(IndexArtifact.sha256(bytes)).isEqualTo(digest);
+            assertThat(Digest.ofContent(bytes)).isEqualTo(digest);
             blobs.put(digest, bytes);
         }
 
         @Override
         public synchronized boolean put(Repository repository, Digest digest, byte[] manifest) {
-            assertThat(IndexArtifact.sha256(manifest)).isEqualTo(digest);
+            assertThat(Digest.ofContent(manifest)).isEqualTo(digest);
             manifests.put(digest, manifest);
             referring.add(manifest);
             if (hasReferrers) {
