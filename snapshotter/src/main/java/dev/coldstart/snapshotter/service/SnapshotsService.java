@@ -48,6 +48,8 @@ import java.util.HashMap;
 import java.util.List;
 import java.util.Map;
 import java.util.function.Predicate;
+import java.util.regex.Matcher;
+import java.util.regex.Pattern;
 
 /**
  * containerd's snapshots service. A Prepare that names a chain ID ({@code containerd.io/snapshot.ref}) is answered with
@@ -57,6 +59,7 @@ import java.util.function.Predicate;
 public final class SnapshotsService extends SnapshotsGrpc.SnapshotsImplBase {
     private static final System.Logger LOG = System.getLogger(SnapshotsService.class.getName());
     private static final String REF = "containerd.io/snapshot.ref";
+    private static final Pattern CONTAINERD_KEY = Pattern.compile("([A-Za-z0-9._-]+)/\\d+/");
     private static final int MAX_LABEL_BYTES = 4096;
     private static final int INFOS_PER_MESSAGE = 100;
     /** The files that a lazy layer has besides its objects. */
@@ -105,7 +108,7 @@ public final class SnapshotsService extends SnapshotsGrpc.SnapshotsImplBase {
             String ref = labels.get(REF);
             if (ref != null && metadata.catalog().find(request.getKey()) == null) {
                 metadata.requireParent(request.getParent());
-                Snapshot remote = remote(request.getParent(), ref, labels);
+                Snapshot remote = remote(namespace(request.getKey()), request.getParent(), ref, labels);
                 if (remote != null) {
                     throw new SnapshotException(
                             Reason.ALREADY_EXISTS,
@@ -118,9 +121,14 @@ public final class SnapshotsService extends SnapshotsGrpc.SnapshotsImplBase {
         });
     }
 
-    private @org.jspecify.annotations.Nullable Snapshot remote(String parent, String ref, Map<String, String> labels)
-            throws SnapshotException {
-        String namespace = UnixServer.NAMESPACE.get();
+    /** containerd's keys are NAMESPACE/NUMBER/KEY; the header of a call may be missing, or name another namespace as well. */
+    static String namespace(String key) {
+        Matcher matcher = CONTAINERD_KEY.matcher(key);
+        return matcher.lookingAt() ? matcher.group(1) : UnixServer.NAMESPACE.get();
+    }
+
+    private @org.jspecify.annotations.Nullable Snapshot remote(
+            String namespace, String parent, String ref, Map<String, String> labels) throws SnapshotException {
         try {
             return layers.prepare(namespace, parent, Digest.parse(ref), labels);
         } catch (IllegalArgumentException e) {

@@ -54,6 +54,12 @@ class UnixServerTest {
         }
     }
 
+    @Test
+    void containerdsKeysNameTheNamespaceToo() {
+        assertThat(SnapshotsService.namespace("k8s.io/12/extract-1 sha256:ab")).isEqualTo("k8s.io");
+        assertThat(SnapshotsService.namespace("extract-1")).isEqualTo("default");
+    }
+
     private static String namespace(ManagedChannel channel, String... sent) {
         Metadata headers = new Metadata();
         for (String namespace : sent) {
