@@ -98,7 +98,7 @@ class SnapshotterTest {
             snapshotter.close();
         }
         snapshotter = Snapshotter.start(
-                TestConfiguration.in(dir, serve, store),
+                TestConfiguration.in(dir, state, serve, store),
                 "test",
                 dir.resolve("no-config.json"),
                 new ServiceManager(Map.of()));

@@ -11,9 +11,14 @@ public final class TestConfiguration {
 
     /** A node without containerd. */
     public static Configuration in(Path dir, Configuration.Serve serve, StoreSettings store) {
+        return in(dir, dir.resolve("run"), serve, store);
+    }
+
+    /** A node without containerd whose mounts and sockets are elsewhere. */
+    public static Configuration in(Path dir, Path state, Configuration.Serve serve, StoreSettings store) {
         return new Configuration(
                 dir.resolve("root"),
-                dir.resolve("run"),
+                state,
                 dir.resolve("no-containerd.sock"),
                 Duration.ofSeconds(20),
                 "node-1",

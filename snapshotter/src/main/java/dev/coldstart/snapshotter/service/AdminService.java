@@ -139,21 +139,24 @@ public final class AdminService extends AdminGrpc.AdminImplBase {
         }
     }
 
-    /** By which an index that somebody else made is compared; empty if the configuration does not fit the manifest. */
-    private List<Digest> diffIds(ImageReference image, ImageManifest manifest) throws IOException {
+    /** By which an index that somebody else made is compared; empty if they cannot be had, and then none is used. */
+    private List<Digest> diffIds(ImageReference image, ImageManifest manifest) {
         Descriptor config = manifest.config();
         if (config == null || config.size() > MAX_CONFIG) {
             return List.of();
         }
-        byte[] json;
         try (InputStream in = registry.blob(image.host(), image.repository(), config.digest())) {
-            json = in.readNBytes(MAX_CONFIG);
+            byte[] json = in.readNBytes(MAX_CONFIG);
+            List<Digest> found = ImageManifest.diffIds(json);
+            return Digest.ofContent(json).equals(config.digest())
+                            && found.size() == manifest.layers().size()
+                    ? found
+                    : List.of();
+        } catch (IOException e) {
+            System.getLogger(AdminService.class.getName())
+                    .log(System.Logger.Level.WARNING, "{0} has no configuration: {1}", image, e.getMessage());
+            return List.of();
         }
-        if (!Digest.ofContent(json).equals(config.digest())) {
-            throw new IOException("registry " + image.host() + " sent another configuration of " + image);
-        }
-        List<Digest> found = ImageManifest.diffIds(json);
-        return found.size() == manifest.layers().size() ? found : List.of();
     }
 
     private static ImageReference forPlatform(ImageReference image, ImageManifest index) throws IOException {

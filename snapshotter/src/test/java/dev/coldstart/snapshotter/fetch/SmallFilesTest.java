@@ -71,8 +71,10 @@ class SmallFilesTest {
                         read(store, fetcher, layer, row);
                     }
                 }
-                // On a busy machine an answer may seem to be late.
-                assertThat(registry.requests() - fetcher.statistics().hedges()).isBetween(1L, (long) index.spanCount());
+                // On a busy machine an answer may seem to be late, and a file that is opened in the very moment in
+                // which it gets
+                // its name does not know that.
+                assertThat(registry.requests() - fetcher.statistics().hedges()).isBetween(1L, index.spanCount() + 3L);
             }
         }
     }
