@@ -2,8 +2,9 @@
 # Makes target/coldstart, what install.sh installs: a Java runtime with the modules the programs use, their jars, a launcher
 # and an AOT cache for each. Called by the build, in phase package, with JAVA_HOME set.
 #   image.sh VERSION GLPK_JAR GLPK_NATIVE
-# An AOT cache is what a JVM would otherwise do at each start: classes read, verified, linked. It is recorded in a real run of
-# the program, and stays valid where the whole directory is moved, as the JVM compares jars by size, time and relative place.
+# An AOT cache is what a JVM would otherwise do at each start: classes read, verified, linked, and methods watched before they
+# are compiled well (JEP 515). It is recorded in a real run of the program, and stays valid where the whole directory is moved,
+# as the JVM compares jars by size, time and relative place.
 set -eu
 
 version=$1 glpk_jar=$2 glpk_native=$3
@@ -127,11 +128,14 @@ await_socket() {
     done
 }
 
+# What a command must begin with to run where the program that is trained runs.
+inside=
+
 # train_with PROGRAM.java ARGUMENTS…
 train_with() {
     source=$here/training/$1
     shift
-    "$JAVA_HOME/bin/java" --enable-native-access=ALL-UNNAMED -cp "$out/lib/*" "$source" "$@" >"$work/calls.log" 2>&1 || {
+    $inside "$JAVA_HOME/bin/java" --enable-native-access=ALL-UNNAMED -cp "$out/lib/*" "$source" "$@" >"$work/calls.log" 2>&1 || {
         cat "$work/calls.log" >&2
         die "could not record an AOT cache: the training calls failed; their output stands above"
     }
@@ -155,7 +159,12 @@ train_snapshotter() {
         cat "$work/coldstart.log" >&2
         die "could not record an AOT cache: 'coldstart snapshot ls' failed; its output stands above"
     }
-    train_with SnapshotterCalls.java "$work/state/snapshotter.sock"
+    # Its mounts are seen in its namespace only.
+    inside="nsenter ${user:+--user --preserve-credentials} --mount --target $snapshotter"
+    train_with SnapshotterCalls.java "$work/state" "$work/certs.d" "$work/containerd.sock"
+    inside=
+    # What could not be played is lost to the cache, and not to the build.
+    sed -n 's/^not recorded: /deploy\/image.sh: the AOT cache of coldstart-snapshotter was recorded without /p' "$work/calls.log" >&2
     finish $snapshotter
 }
 
@@ -183,6 +192,9 @@ cat >"$work/config.toml" <<END
 [snapshotter]
 root = "$work/root"
 state = "$work/state"
+containerd_address = "$work/containerd.sock"
+[registry]
+hosts_dir = "$work/certs.d"
 [shim]
 root = "$work/root"
 state = "$work/state"
