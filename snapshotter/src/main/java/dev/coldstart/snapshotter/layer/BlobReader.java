@@ -12,7 +12,11 @@ import java.util.zip.CRC32;
 import java.util.zip.DataFormatException;
 import org.jspecify.annotations.Nullable;
 
-/** Reads a blob to its end, hashes it, inflates it, and finds the places where spans can start. */
+/**
+ * Reads a blob to its end, hashes it, inflates it, and finds the places where spans can start. A span is hashed here if the
+ * thread that reads the tar is behind when it starts, and there otherwise: which of them has more to do depends on the
+ * layer and on the disk.
+ */
 final class BlobReader implements AutoCloseable {
     private static final int INPUT = 128 << 10;
     private static final long REPORT = 1 << 20;
@@ -29,6 +33,7 @@ final class BlobReader implements AutoCloseable {
     private final ProgressListener progress;
     private final int span;
     private final MessageDigest sha256 = Sha256.digest();
+    private final MessageDigest spanSha256 = Sha256.digest();
     private final byte[] input = new byte[INPUT];
     private final ByteBuffer in =
             ByteBuffer.allocateDirect(INPUT + ZstdStream.MAX_INPUT).limit(0);
@@ -44,6 +49,7 @@ final class BlobReader implements AutoCloseable {
     private long dataEnd;
     private int format = LayerIndex.FORMAT_PLAIN;
     private @Nullable Checkpoint checkpoint;
+    private boolean hashing;
 
     BlobReader(InputStream blob, Pipe pipe, ProgressListener progress, int span) throws IOException {
         this.blob = blob;
@@ -76,6 +82,7 @@ final class BlobReader implements AutoCloseable {
             copy();
         }
         send();
+        endHash();
         progress.progressed(read, produced);
         pipe.finish();
     }
@@ -262,6 +269,8 @@ final class BlobReader implements AutoCloseable {
             throw new LayerException("the zstd data has more than " + (LayerIndex.MAX_SPAN >> 20)
                     + " MiB without data before byte " + at);
         }
+        endHash();
+        hashing = pipe.isBacklogged();
         // If nothing came since the last one, this takes its place: no span is empty.
         spanIn = at;
         spanOut = produced;
@@ -271,12 +280,23 @@ final class BlobReader implements AutoCloseable {
         return start;
     }
 
+    /** The span so far was sent. */
+    private void endHash() {
+        if (checkpoint != null && hashing) {
+            checkpoint.sha256(spanSha256.digest());
+        }
+    }
+
     /** Passes on what was produced since the last time. */
     private void send() throws IOException {
         if (out.position() == 0) {
             return;
         }
         piece.length = out.position();
+        piece.hashed = hashing;
+        if (hashing) {
+            spanSha256.update(piece.bytes, 0, piece.length);
+        }
         pipe.put(piece);
         piece = pipe.take();
         out = ByteBuffer.wrap(piece.bytes);

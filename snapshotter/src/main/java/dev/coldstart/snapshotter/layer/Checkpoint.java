@@ -6,6 +6,7 @@ final class Checkpoint {
     private final long in;
     private final int bits;
     private byte[] state = {};
+    private byte[] sha256 = {};
 
     /**
      * A place without {@link #state}, which is to be set before the next span starts.
@@ -42,5 +43,14 @@ final class Checkpoint {
 
     void state(byte[] bytes) {
         state = bytes;
+    }
+
+    /** Digest of the span's uncompressed bytes, if whoever made them hashed them; else empty. */
+    byte[] sha256() {
+        return sha256;
+    }
+
+    void sha256(byte[] digest) {
+        sha256 = digest;
     }
 }

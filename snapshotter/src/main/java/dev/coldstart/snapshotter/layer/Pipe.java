@@ -18,6 +18,9 @@ final class Pipe {
         final byte[] bytes = new byte[PIECE];
         int length;
 
+        /** Whether the bytes are in the digest that their span's {@link Checkpoint} has at the end of the span. */
+        boolean hashed;
+
         /** Set if a span starts with this piece. */
         @Nullable
         Checkpoint start;
@@ -50,6 +53,16 @@ final class Pipe {
         piece.length = 0;
         piece.start = null;
         return piece;
+    }
+
+    /** Whether so many pieces wait that the side which empties them is the slower one. */
+    boolean isBacklogged() {
+        lock.lock();
+        try {
+            return full.size() >= PIECES / 2;
+        } finally {
+            lock.unlock();
+        }
     }
 
     /** Hands a filled piece over. */

@@ -4,7 +4,7 @@ import java.io.IOException;
 import java.security.MessageDigest;
 import org.jspecify.annotations.Nullable;
 
-/** The uncompressed bytes of a layer in their order, hashed as a whole and by spans on their way. */
+/** The uncompressed bytes of a layer in their order, hashed on their way: as a whole, and by spans where that was not done. */
 final class TarStream {
     /** Takes some bytes; they are valid during the call only. */
     @FunctionalInterface
@@ -103,13 +103,16 @@ final class TarStream {
             checkpoint = next.start;
         }
         diffId.update(next.bytes, 0, next.length);
-        span.update(next.bytes, 0, next.length);
+        if (!next.hashed) {
+            span.update(next.bytes, 0, next.length);
+        }
         return next;
     }
 
     private void endSpan() throws IOException {
         if (checkpoint != null) {
-            index.addSpan(checkpoint, span.digest());
+            byte[] known = checkpoint.sha256();
+            index.addSpan(checkpoint, known.length > 0 ? known : span.digest());
         }
     }
 }

@@ -246,7 +246,7 @@ public final class ObjectStore implements AutoCloseable {
 
     /** A sink that keeps every object of a layer while it is indexed; without room it goes on without keeping. */
     public ObjectSink sink() {
-        return size -> new SinkWriter();
+        return new Sink();
     }
 
     /** What {@link #acquire} takes as {@code cut} for the pieces of a layer that a pass over the blob cut. */
@@ -585,62 +585,59 @@ public final class ObjectStore implements AutoCloseable {
         sync(true);
     }
 
-    /** Collects small objects in memory and large ones in a file without a name. */
-    private final class SinkWriter implements ObjectSink.Writer {
-        private static final int IN_MEMORY = 1 << 20;
+    /** Passes objects to disk one after the other, through one buffer: a small object is written once, when it is whole. */
+    private final class Sink implements ObjectSink {
+        private static final int BUFFER = 1 << 20;
 
-        private final Arena arena = Arena.ofConfined();
+        // A sink has no end of its own: the collector frees what it has.
+        private final Arena arena = Arena.ofAuto();
         private final CallState state = new CallState(arena);
+        private final MemorySegment buffer = arena.allocate(BUFFER);
+
+        @Override
+        public Writer begin(long size) {
+            return new SinkWriter(state, buffer);
+        }
+    }
+
+    /** One object on its way through a sink. */
+    private final class SinkWriter implements ObjectSink.Writer {
+        private final CallState state;
+        private final MemorySegment buffer;
         private @Nullable OpenFile file;
-        private byte[] small = new byte[0];
-        private int count;
+        private long buffered;
         private long offset;
         private boolean dropping = !keeps();
 
+        SinkWriter(CallState state, MemorySegment buffer) {
+            this.state = state;
+            this.buffer = buffer;
+        }
+
         @Override
         public void write(ByteBuffer bytes) throws IOException {
-            if (dropping) {
-                bytes.position(bytes.limit());
-                return;
-            }
-            int n = bytes.remaining();
-            if (file == null && count + n <= IN_MEMORY) {
-                if (small.length < count + n) {
-                    small = java.util.Arrays.copyOf(small, Math.max(count + n, Math.min(IN_MEMORY, 2 * small.length)));
-                }
-                bytes.get(small, count, n);
-                count += n;
-                return;
-            }
-            flush();
-            if (!dropping) {
-                append(bytes);
-            }
+            MemorySegment from = MemorySegment.ofBuffer(bytes);
             bytes.position(bytes.limit());
+            long done = 0;
+            while (!dropping && done < from.byteSize()) {
+                if (buffered == buffer.byteSize()) {
+                    flush();
+                }
+                long length = Math.min(from.byteSize() - done, buffer.byteSize() - buffered);
+                MemorySegment.copy(from, done, buffer, buffered, length);
+                buffered += length;
+                done += length;
+            }
         }
 
         private void flush() throws IOException {
-            if (count > 0) {
-                ByteBuffer head = ByteBuffer.wrap(small, 0, count);
-                count = 0;
-                append(head);
-            }
-        }
-
-        private void append(ByteBuffer bytes) throws IOException {
-            try (Arena buffer = Arena.ofConfined()) {
+            try {
                 if (file == null) {
                     file = disk.unnamed(partial, 0444);
                 }
-                MemorySegment segment;
-                if (bytes.isDirect()) {
-                    segment = MemorySegment.ofBuffer(bytes);
-                } else {
-                    segment = buffer.allocate(bytes.remaining());
-                    segment.copyFrom(MemorySegment.ofBuffer(bytes));
-                }
-                disk.write(state, file, segment, offset);
-                offset += segment.byteSize();
+                disk.write(state, file, buffer.asSlice(0, buffered), offset);
+                offset += buffered;
+                buffered = 0;
             } catch (LinuxException e) {
                 dropping = !survive(e);
             }
@@ -649,7 +646,7 @@ public final class ObjectStore implements AutoCloseable {
         @Override
         public void complete(ObjectName name) throws IOException {
             try {
-                if (contains(name)) {
+                if (dropping || contains(name)) {
                     return;
                 }
                 flush();
@@ -670,7 +667,6 @@ public final class ObjectStore implements AutoCloseable {
                 file.close();
                 file = null;
             }
-            arena.close();
         }
     }
 }

@@ -8,6 +8,7 @@ import java.io.ByteArrayOutputStream;
 import java.io.FilterInputStream;
 import java.io.IOException;
 import java.io.InputStream;
+import java.io.InterruptedIOException;
 import java.nio.ByteBuffer;
 import java.nio.charset.StandardCharsets;
 import java.nio.file.Files;
@@ -257,6 +258,29 @@ final class LayerIndexerTest {
                 .isInstanceOf(IOException.class)
                 .hasMessageContaining("no space left");
         assertThat(files()).isEmpty();
+    }
+
+    /** The thread that inflates hashes the spans while the other is behind. */
+    @Test
+    void aSinkThatIsSlowChangesNothing() throws Exception {
+        for (byte[] blob : List.of(
+                Tar.gzip(randomTar(new Random(15), 8 << 20)),
+                randomTar(new Random(16), 8 << 20),
+                Tar.gzip(new Tar().bytes()))) {
+            index(blob, null, null);
+            byte[] expected = Files.readAllBytes(directory.resolve("layer.idx"));
+            Map<ObjectName, byte[]> objects = new HashMap<>();
+            ObjectSink slow = size -> {
+                try {
+                    Thread.sleep(Math.min(200, size >> 14));
+                } catch (InterruptedException e) {
+                    throw new InterruptedIOException();
+                }
+                return new Collecting(objects).begin(size);
+            };
+            index(blob, null, slow);
+            assertThat(directory.resolve("layer.idx")).hasBinaryContent(expected);
+        }
     }
 
     @Test
