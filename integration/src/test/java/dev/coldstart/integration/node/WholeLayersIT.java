@@ -22,8 +22,8 @@ class WholeLayersIT {
     void containersStartReadRightBytesAndAreCommitted() {
         Root.assume();
         Repository repository = Repository.here();
-        try (Registry registry = Registry.start(repository, "rss-whole-reg");
-                Node node = Node.create(repository, "rss-whole", Suite.TRIXIE, registry)) {
+        try (Registry registry = Registry.start(repository, "whole-reg");
+                Node node = Node.create(repository, "whole-node", Suite.TRIXIE, registry)) {
             String image = registry.pushModelServer();
             TestHost host = node.host();
             host.write(
