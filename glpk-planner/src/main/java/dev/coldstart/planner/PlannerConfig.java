@@ -18,7 +18,8 @@ record PlannerConfig(Path state) {
     static final Path DEFAULT_FILE = Path.of("/etc/coldstart/config.toml");
     private static final Path DEFAULT_STATE = Path.of("/run/coldstart");
     /** Sections of the other programs in the same file. */
-    private static final List<String> SECTIONS = List.of("snapshotter", "store", "registry", "cri", "shim", "planner");
+    private static final List<String> SECTIONS =
+            List.of("snapshotter", "store", "fetch", "index", "registry", "cri", "shim", "planner");
 
     /** Where the service listens. */
     Path socket() {

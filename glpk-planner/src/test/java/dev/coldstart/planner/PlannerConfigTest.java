@@ -13,6 +13,10 @@ class PlannerConfigTest {
                         .socket())
                 .isEqualTo(Path.of("/x/planner.sock"));
         assertThat(PlannerConfig.parse("", "c").socket()).isEqualTo(Path.of("/run/coldstart/planner.sock"));
+        assertThat(PlannerConfig.parse("[fetch]\nreplay = true\n[index]\npublish = true\n[cri]\n", "c")
+                        .socket())
+                .as("with sections of other programs")
+                .isEqualTo(Path.of("/run/coldstart/planner.sock"));
         assertThat(PlannerConfig.read(Path.of("/nonexistent/config.toml")).socket())
                 .isEqualTo(Path.of("/run/coldstart/planner.sock"));
     }

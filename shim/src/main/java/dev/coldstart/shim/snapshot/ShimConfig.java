@@ -16,7 +16,8 @@ import org.tomlj.TomlTable;
  * @param state where sockets and mounts of the node's programs lie
  */
 public record ShimConfig(Path root, Path state) {
-    private static final Set<String> SECTIONS = Set.of("snapshotter", "store", "registry", "cri", "shim", "planner");
+    private static final Set<String> SECTIONS =
+            Set.of("snapshotter", "store", "fetch", "index", "registry", "cri", "shim", "planner");
 
     /** The defaults, for a node without a configuration file. */
     public static ShimConfig defaults() {

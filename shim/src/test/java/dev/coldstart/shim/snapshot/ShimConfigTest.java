@@ -21,7 +21,7 @@ class ShimConfigTest {
     void readsItsSectionAndLeavesOthersAlone() throws IOException {
         assertThat(
                         read(
-                                "[snapshotter]\nroot = \"/a\"\n[store]\ndisk_max = \"80%\"\n[registry.\"r:5000\"]\nplain_http = true\n[shim]\nroot = \"/b\"\n"))
+                                "[snapshotter]\nroot = \"/a\"\n[store]\ndisk_max = \"80%\"\n[fetch]\nreplay = true\n[index]\npublish = true\n[cri]\n[registry.\"r:5000\"]\nplain_http = true\n[shim]\nroot = \"/b\"\n"))
                 .isEqualTo(new ShimConfig(Path.of("/b"), Path.of("/run/coldstart")));
         assertThat(ShimConfig.read(directory.resolve("none"))).isEqualTo(ShimConfig.defaults());
     }
