@@ -24,6 +24,7 @@ import java.util.Map;
 import java.util.Set;
 import java.util.concurrent.ConcurrentHashMap;
 import java.util.concurrent.TimeUnit;
+import java.util.concurrent.locks.ReentrantLock;
 import org.jspecify.annotations.Nullable;
 
 /**
@@ -52,6 +53,9 @@ public final class PublishedIndexes implements IndexOrigin {
     /** Images whose indexes are being published. */
     private final Set<Digest> publishing = ConcurrentHashMap.newKeySet();
 
+    /** Images that are being asked for. */
+    private final ConcurrentHashMap<Digest, ReentrantLock> locks = new ConcurrentHashMap<>();
+    /** Guarded by itself. */
     private final Map<Digest, Found> found = new LinkedHashMap<>(16, 0.75f, true) {
         @Override
         protected boolean removeEldestEntry(Map.Entry<Digest, Found> eldest) {
@@ -92,12 +96,26 @@ public final class PublishedIndexes implements IndexOrigin {
         return true;
     }
 
-    /** Asks once for all layers of an image; those that ask meanwhile wait for the answer. */
-    private synchronized Found find(ResolvedLayer.Image image, List<LayerSource> sources) throws IOException {
-        Found known = found.get(image.manifest());
-        if (known != null && (known.repository() != null || System.nanoTime() - known.nanos() < REMEMBERED_NANOS)) {
-            return known;
+    /** Asks once for all layers of an image; those that ask meanwhile wait for the answer, other images' do not. */
+    private Found find(ResolvedLayer.Image image, List<LayerSource> sources) throws IOException {
+        ReentrantLock lock = locks.computeIfAbsent(image.manifest(), key -> new ReentrantLock());
+        lock.lock();
+        try {
+            Found known;
+            synchronized (found) {
+                known = found.get(image.manifest());
+            }
+            if (known != null && (known.repository() != null || System.nanoTime() - known.nanos() < REMEMBERED_NANOS)) {
+                return known;
+            }
+            return ask(image, sources);
+        } finally {
+            lock.unlock();
+            locks.remove(image.manifest(), lock);
         }
+    }
+
+    private Found ask(ResolvedLayer.Image image, List<LayerSource> sources) throws IOException {
         Found fresh = new Found(new IndexArtifact(Map.of()), null, System.nanoTime());
         IOException last = null;
         for (LayerSource source : sources) {
@@ -113,7 +131,9 @@ public final class PublishedIndexes implements IndexOrigin {
                 last = e;
             }
         }
-        found.put(image.manifest(), fresh);
+        synchronized (found) {
+            found.put(image.manifest(), fresh);
+        }
         if (last != null) {
             throw last;
         }
