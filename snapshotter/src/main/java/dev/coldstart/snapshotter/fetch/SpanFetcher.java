@@ -427,13 +427,31 @@ public final class SpanFetcher implements AutoCloseable {
             }
             long from = Math.max(offset, spanStart);
             MemorySegment part = bytes.asSlice(from - spanStart, Math.min(offset + size, spanEnd) - from);
-            boolean kept =
-                    (whole && !open) ? store.put(state, name, part) : writePiece(layer, row, span, name, part, state);
+            boolean kept = (whole && !open)
+                    ? putWhole(layer, name, part, state)
+                    : writePiece(layer, row, span, name, part, state);
             if (!kept) {
                 return false;
             }
         }
         return true;
+    }
+
+    private boolean putWhole(KnownLayer layer, ObjectName name, MemorySegment bytes, CallState state)
+            throws IOException {
+        if (!store.put(state, name, bytes)) {
+            return false;
+        }
+        // Who opened it before it had its name has to be told.
+        PartialObject opened = store.acquireIfOpen(name, layer.cut());
+        if (opened == null) {
+            return true;
+        }
+        try {
+            return opened.write(state, 0, bytes, 0);
+        } finally {
+            store.release(name, layer.cut());
+        }
     }
 
     private boolean writePiece(

@@ -308,8 +308,12 @@ public final class ObjectStore implements AutoCloseable {
         }
     }
 
-    void retain(PartialObject object) {
-        open.computeIfPresent(new Key(object.name(), object.cut()), (key, found) -> {
+    /**
+     * The object if somebody reads it now, to be given back as what {@link #acquire} gave; null if nobody does. Waits for
+     * whoever is just about to.
+     */
+    public @Nullable PartialObject acquireIfOpen(ObjectName name, long cut) {
+        return open.computeIfPresent(new Key(name, cut), (key, found) -> {
             found.retain();
             return found;
         });
@@ -319,7 +323,7 @@ public final class ObjectStore implements AutoCloseable {
     void unsynced(PartialObject object) {
         dirty.set(true);
         if (unsynced.add(object)) {
-            retain(object);
+            var _ = acquireIfOpen(object.name(), object.cut());
         }
     }
 
@@ -385,10 +389,7 @@ public final class ObjectStore implements AutoCloseable {
 
     /** Takes pieces from a partial object that somebody reads; see {@link PartialObject#evict} for the arguments. */
     long evictPieces(ObjectName name, long cut, IntToLongFunction start, long goal) throws IOException {
-        PartialObject object = open.computeIfPresent(new Key(name, cut), (key, found) -> {
-            found.retain();
-            return found;
-        });
+        PartialObject object = acquireIfOpen(name, cut);
         if (object == null) {
             return Math.max(0, evictPartial(name, cut));
         }

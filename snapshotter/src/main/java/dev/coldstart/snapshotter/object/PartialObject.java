@@ -358,7 +358,7 @@ public final class PartialObject {
             finish(state);
             return;
         }
-        store.retain(this);
+        var _ = store.acquireIfOpen(name, cut);
         Thread.ofPlatform().daemon().name("object-verify").start(() -> {
             try (Arena arena = Arena.ofConfined()) {
                 finish(new CallState(arena));

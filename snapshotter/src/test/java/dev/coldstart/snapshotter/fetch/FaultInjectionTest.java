@@ -3,16 +3,13 @@ package dev.coldstart.snapshotter.fetch;
 import static org.assertj.core.api.Assertions.assertThat;
 import static org.junit.jupiter.api.Assumptions.assumeTrue;
 
-import dev.coldstart.linux.CallState;
 import dev.coldstart.linux.ServiceManager;
 import dev.coldstart.snapshotter.fuse.RemoteTier;
-import dev.coldstart.snapshotter.layer.LayerIndex;
 import dev.coldstart.snapshotter.layer.LayerIndexer;
 import dev.coldstart.snapshotter.layer.ObjectName;
 import dev.coldstart.snapshotter.layer.ProgressListener;
 import dev.coldstart.snapshotter.metadata.LayerSource;
 import dev.coldstart.snapshotter.object.ObjectStore;
-import dev.coldstart.snapshotter.object.PartialObject;
 import dev.coldstart.snapshotter.object.StoreSettings;
 import dev.coldstart.snapshotter.registry.BlobScript;
 import dev.coldstart.snapshotter.registry.Credentials;
@@ -23,9 +20,6 @@ import dev.coldstart.snapshotter.registry.ScriptedServer.Request;
 import dev.coldstart.snapshotter.registry.Trust;
 import java.io.ByteArrayInputStream;
 import java.io.IOException;
-import java.lang.foreign.Arena;
-import java.lang.foreign.MemorySegment;
-import java.lang.foreign.ValueLayout;
 import java.nio.file.Files;
 import java.nio.file.Path;
 import java.time.Duration;
@@ -224,16 +218,7 @@ class FaultInjectionTest {
     }
 
     private byte[] read(int row, int offset, int length) throws IOException {
-        LayerIndex index = layer.index();
-        ObjectName name = index.objectName(row);
-        PartialObject object = store.acquire(name, index.objectSize(row), layer.pieces(row), layer.cut());
-        try (Arena arena = Arena.ofConfined()) {
-            MemorySegment into = arena.allocate(length);
-            fetcher.read(layer, row, object, new CallState(arena), into, length, offset, fetcher.deadline());
-            return into.toArray(ValueLayout.JAVA_BYTE);
-        } finally {
-            store.release(name, layer.cut());
-        }
+        return new ObjectReads(fetcher, store).read(layer, row, offset, length);
     }
 
     private byte[] expected(int row, int offset, int length) {

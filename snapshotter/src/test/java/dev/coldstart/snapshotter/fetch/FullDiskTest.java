@@ -4,15 +4,12 @@ import static org.assertj.core.api.Assertions.assertThat;
 import static org.assertj.core.api.Assertions.assertThatThrownBy;
 import static org.junit.jupiter.api.Assumptions.assumeTrue;
 
-import dev.coldstart.linux.CallState;
 import dev.coldstart.linux.Mount;
 import dev.coldstart.snapshotter.layer.LayerIndex;
 import dev.coldstart.snapshotter.layer.LayerIndexer;
-import dev.coldstart.snapshotter.layer.ObjectName;
 import dev.coldstart.snapshotter.layer.ProgressListener;
 import dev.coldstart.snapshotter.metadata.LayerSource;
 import dev.coldstart.snapshotter.object.ObjectStore;
-import dev.coldstart.snapshotter.object.PartialObject;
 import dev.coldstart.snapshotter.object.Size;
 import dev.coldstart.snapshotter.object.StoreSettings;
 import dev.coldstart.snapshotter.registry.Credentials;
@@ -21,9 +18,6 @@ import dev.coldstart.snapshotter.registry.Trust;
 import java.io.ByteArrayInputStream;
 import java.io.IOException;
 import java.io.RandomAccessFile;
-import java.lang.foreign.Arena;
-import java.lang.foreign.MemorySegment;
-import java.lang.foreign.ValueLayout;
 import java.nio.ByteBuffer;
 import java.nio.channels.FileChannel;
 import java.nio.charset.StandardCharsets;
@@ -135,20 +129,12 @@ class FullDiskTest {
         LayerIndex index = layer.index();
         Random random = new Random(step);
         for (int row = 0; row < index.objectCount(); row++) {
-            ObjectName name = index.objectName(row);
             int size = (int) index.objectSize(row);
-            PartialObject object = store.acquire(name, size, layer.pieces(row), layer.cut());
-            try (Arena arena = Arena.ofConfined()) {
-                int offset = random.nextInt(size);
-                int length = Math.min(size - offset, 1 << 20);
-                MemorySegment into = arena.allocate(length);
-                fetcher.read(layer, row, object, new CallState(arena), into, length, offset, fetcher.deadline());
-                int start = (int) index.objectOffset(row) + offset;
-                assertThat(into.toArray(ValueLayout.JAVA_BYTE))
-                        .isEqualTo(Arrays.copyOfRange(data.tar(), start, start + length));
-            } finally {
-                store.release(name, layer.cut());
-            }
+            int offset = random.nextInt(size);
+            int length = Math.min(size - offset, 1 << 20);
+            int start = (int) index.objectOffset(row) + offset;
+            assertThat(new ObjectReads(fetcher, store).read(layer, row, offset, length))
+                    .isEqualTo(Arrays.copyOfRange(data.tar(), start, start + length));
         }
     }
 

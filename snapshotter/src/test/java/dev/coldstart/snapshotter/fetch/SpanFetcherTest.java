@@ -3,24 +3,18 @@ package dev.coldstart.snapshotter.fetch;
 import static org.assertj.core.api.Assertions.assertThat;
 import static org.assertj.core.api.Assertions.assertThatThrownBy;
 
-import dev.coldstart.linux.CallState;
 import dev.coldstart.snapshotter.fetch.FaultyRegistry.Fault;
-import dev.coldstart.snapshotter.layer.LayerIndex;
 import dev.coldstart.snapshotter.layer.LayerIndexer;
 import dev.coldstart.snapshotter.layer.ObjectName;
 import dev.coldstart.snapshotter.layer.ProgressListener;
 import dev.coldstart.snapshotter.metadata.LayerSource;
 import dev.coldstart.snapshotter.object.ObjectStore;
-import dev.coldstart.snapshotter.object.PartialObject;
 import dev.coldstart.snapshotter.object.StoreSettings;
 import dev.coldstart.snapshotter.registry.Credentials;
 import dev.coldstart.snapshotter.registry.RegistryClient;
 import dev.coldstart.snapshotter.registry.Trust;
 import java.io.ByteArrayInputStream;
 import java.io.IOException;
-import java.lang.foreign.Arena;
-import java.lang.foreign.MemorySegment;
-import java.lang.foreign.ValueLayout;
 import java.nio.file.Path;
 import java.time.Duration;
 import java.util.ArrayList;
@@ -86,16 +80,7 @@ class SpanFetcherTest {
     }
 
     private byte[] read(int row, long offset, int length) throws IOException {
-        LayerIndex index = layer.index();
-        ObjectName name = index.objectName(row);
-        PartialObject object = store.acquire(name, index.objectSize(row), layer.pieces(row), layer.cut());
-        try (Arena arena = Arena.ofConfined()) {
-            MemorySegment into = arena.allocate(length);
-            fetcher.read(layer, row, object, new CallState(arena), into, length, offset, fetcher.deadline());
-            return into.toArray(ValueLayout.JAVA_BYTE);
-        } finally {
-            store.release(name, layer.cut());
-        }
+        return new ObjectReads(fetcher, store).read(layer, row, offset, length);
     }
 
     private byte[] expected(int row, long offset, int length) {

@@ -93,10 +93,10 @@ final class LayerIndexerTest {
     void aZstdLayerGivesTheSameTreeAndObjectsAsAGzipLayer() throws IOException {
         byte[] tar = repetitiveTar(new Random(22), 8 << 20);
         Map<ObjectName, byte[]> fromGzip = new HashMap<>();
-        IndexedLayer gzip = index(Tar.gzip(tar), Tar.digest(tar), new Collecting(fromGzip));
+        IndexedLayer gzip = index(Tar.gzip(tar), Tar.digest(tar), new CollectedObjects(fromGzip));
         byte[] gzipTree = Files.readAllBytes(gzip.tree());
         Map<ObjectName, byte[]> fromZstd = new HashMap<>();
-        IndexedLayer zstd = index(Tar.zstd(tar, 3), Tar.digest(tar), new Collecting(fromZstd));
+        IndexedLayer zstd = index(Tar.zstd(tar, 3), Tar.digest(tar), new CollectedObjects(fromZstd));
         byte[] zstdTree = Files.readAllBytes(zstd.tree());
         assertThat(fromZstd.keySet()).isEqualTo(fromGzip.keySet());
         fromGzip.forEach((name, body) -> assertThat(fromZstd.get(name)).isEqualTo(body));
@@ -178,7 +178,7 @@ final class LayerIndexerTest {
         }
         byte[] bytes = tar.bytes();
         Map<ObjectName, byte[]> received = new HashMap<>();
-        IndexedLayer layer = index(Tar.gzip(bytes), null, new Collecting(received));
+        IndexedLayer layer = index(Tar.gzip(bytes), null, new CollectedObjects(received));
         assertThat(received.keySet()).isEqualTo(expected.keySet());
         assertThat(layer.objects()).isEqualTo(expected.size());
         try (LayerIndex index = LayerIndex.open(layer.index())) {
@@ -276,7 +276,7 @@ final class LayerIndexerTest {
                 } catch (InterruptedException e) {
                     throw new InterruptedIOException();
                 }
-                return new Collecting(objects).begin(size);
+                return new CollectedObjects(objects).begin(size);
             };
             index(blob, null, slow);
             assertThat(directory.resolve("layer.idx")).hasBinaryContent(expected);
@@ -478,30 +478,5 @@ final class LayerIndexerTest {
             tar.add(Tar.file("dir" + i % 7 + "/file" + i, Arrays.copyOfRange(all, start, end)));
         }
         return tar.bytes();
-    }
-
-    /** Keeps objects in memory. */
-    private record Collecting(Map<ObjectName, byte[]> objects) implements ObjectSink {
-        @Override
-        public Writer begin(long size) {
-            ByteArrayOutputStream bytes = new ByteArrayOutputStream();
-            return new Writer() {
-                @Override
-                public void write(ByteBuffer piece) {
-                    byte[] copy = new byte[piece.remaining()];
-                    piece.get(copy);
-                    bytes.writeBytes(copy);
-                }
-
-                @Override
-                public void complete(ObjectName name) {
-                    assertThat((long) bytes.size()).isEqualTo(size);
-                    objects.put(name, bytes.toByteArray());
-                }
-
-                @Override
-                public void abort() {}
-            };
-        }
     }
 }

@@ -1,5 +1,6 @@
 package dev.coldstart.snapshotter.toc;
 
+import dev.coldstart.snapshotter.layer.CollectedObjects;
 import dev.coldstart.snapshotter.layer.LayerIndex;
 import dev.coldstart.snapshotter.layer.ObjectName;
 import dev.coldstart.snapshotter.layer.ObjectSink;
@@ -30,32 +31,16 @@ final class Contents {
 
     /** Objects that a pass over the blob gave. */
     static final class Sink implements ObjectSink, Bytes {
-        private final Map<ObjectName, byte[]> objects = new HashMap<>();
+        private final CollectedObjects collected = new CollectedObjects(new HashMap<>());
 
         @Override
         public Writer begin(long size) {
-            ByteArrayOutputStream bytes = new ByteArrayOutputStream();
-            return new Writer() {
-                @Override
-                public void write(ByteBuffer piece) {
-                    byte[] copy = new byte[piece.remaining()];
-                    piece.get(copy);
-                    bytes.writeBytes(copy);
-                }
-
-                @Override
-                public void complete(ObjectName name) {
-                    objects.put(name, bytes.toByteArray());
-                }
-
-                @Override
-                public void abort() {}
-            };
+            return collected.begin(size);
         }
 
         @Override
         public byte[] get(ObjectName name) {
-            return Objects.requireNonNull(objects.get(name));
+            return Objects.requireNonNull(collected.objects().get(name));
         }
     }
 
