@@ -195,6 +195,19 @@ public final class Snapshotter implements AutoCloseable {
                         + tiers.getLast()
                 : "whole layers over FUSE (jnr-fuse), because " + whole;
         own(UnixServer.start(
+                state.resolve("snapshotter.sock"),
+                List.of(new SnapshotsService(
+                        metadata, directories, implied, mapped, rootfs, layers, retention, objects, known))));
+        String listen = configuration.sharing().listen();
+        if (key != null && listen != null) {
+            own(BundleServer.start(address(listen), key, layers, traces));
+        }
+        // After the snapshots service, which a pull that comes by here asks.
+        if (kubelets != null && configuration.imageService() != null) {
+            own(ImageServiceProxy.start(configuration.imageService(), configuration.containerd(), kubelets));
+        }
+        // Last: who finds it takes the rest for served.
+        own(UnixServer.start(
                 state.resolve("node.sock"),
                 List.of(
                         new AdminService(
@@ -220,18 +233,6 @@ public final class Snapshotter implements AutoCloseable {
                                 ram == null ? 0 : ram.bytes(),
                                 staging,
                                 stored))));
-        own(UnixServer.start(
-                state.resolve("snapshotter.sock"),
-                List.of(new SnapshotsService(
-                        metadata, directories, implied, mapped, rootfs, layers, retention, objects, known))));
-        String listen = configuration.sharing().listen();
-        if (key != null && listen != null) {
-            own(BundleServer.start(address(listen), key, layers, traces));
-        }
-        // Last, because a pull that comes by here asks for snapshots.
-        if (kubelets != null && configuration.imageService() != null) {
-            own(ImageServiceProxy.start(configuration.imageService(), configuration.containerd(), kubelets));
-        }
         manager.ready();
     }
 

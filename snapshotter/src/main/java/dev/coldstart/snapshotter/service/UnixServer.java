@@ -18,10 +18,16 @@ import io.netty.channel.socket.nio.NioServerDomainSocketChannel;
 import java.io.IOException;
 import java.net.StandardProtocolFamily;
 import java.net.UnixDomainSocketAddress;
+import java.nio.ByteBuffer;
+import java.nio.channels.SelectionKey;
+import java.nio.channels.Selector;
 import java.nio.channels.SocketChannel;
+import java.nio.charset.StandardCharsets;
 import java.nio.file.Files;
 import java.nio.file.Path;
+import java.nio.file.StandardCopyOption;
 import java.nio.file.attribute.PosixFilePermissions;
+import java.time.Duration;
 import java.util.List;
 import java.util.concurrent.Executors;
 import java.util.concurrent.TimeUnit;
@@ -34,6 +40,12 @@ public final class UnixServer implements AutoCloseable {
 
     private static final int MAX_MESSAGE = 16 << 20;
 
+    /** What an HTTP/2 client says first: the preface and settings that change nothing (RFC 9113, 3.4 and 6.5). */
+    private static final byte[] GREETING =
+            "PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n\0\0\0\4\0\0\0\0\0".getBytes(StandardCharsets.ISO_8859_1);
+
+    private static final Duration GREETED = Duration.ofSeconds(30);
+
     private final Server server;
     private final EventLoopGroup loop;
     private final Path socket;
@@ -44,7 +56,11 @@ public final class UnixServer implements AutoCloseable {
         this.socket = socket;
     }
 
-    /** Starts to serve; a socket that a dead predecessor left is replaced, one that answers is an error. */
+    /**
+     * Starts to serve; a socket that a dead predecessor left is replaced, one that answers is an error. The socket gets
+     * its name when the server has answered on it: containerd gives a new connection one second for that and fails the
+     * call that waits, and a JVM that has just started can take longer over its first connection.
+     */
     public static UnixServer start(Path socket, List<BindableService> services) throws IOException {
         return start(socket, services, null);
     }
@@ -55,9 +71,10 @@ public final class UnixServer implements AutoCloseable {
         if (answers(socket)) {
             throw new IOException("another process serves " + socket + "; stop it first");
         }
-        Files.deleteIfExists(socket);
+        Path unnamed = socket.resolveSibling(socket.getFileName() + ".new");
+        Files.deleteIfExists(unnamed);
         EventLoopGroup loop = new MultiThreadIoEventLoopGroup(2, NioIoHandler.newFactory());
-        NettyServerBuilder builder = NettyServerBuilder.forAddress(UnixDomainSocketAddress.of(socket))
+        NettyServerBuilder builder = NettyServerBuilder.forAddress(UnixDomainSocketAddress.of(unnamed))
                 .channelType(NioServerDomainSocketChannel.class)
                 .bossEventLoopGroup(loop)
                 .workerEventLoopGroup(loop)
@@ -68,13 +85,29 @@ public final class UnixServer implements AutoCloseable {
                 .fallbackHandlerRegistry(others)
                 .intercept(new NamespaceInterceptor());
         services.forEach(builder::addService);
+        Server server = builder.build();
         try {
-            Server server = builder.build().start();
-            Files.setPosixFilePermissions(socket, PosixFilePermissions.fromString("rw-------"));
+            server.start();
+            Files.setPosixFilePermissions(unnamed, PosixFilePermissions.fromString("rw-------"));
+            greet(unnamed);
+            Files.move(unnamed, socket, StandardCopyOption.ATOMIC_MOVE);
             return new UnixServer(server, loop, socket);
         } catch (IOException e) {
+            server.shutdownNow();
             var _ = loop.shutdownGracefully(0, 1, TimeUnit.SECONDS);
             throw new IOException("cannot serve " + socket + ": " + e.getMessage(), e);
+        }
+    }
+
+    private static void greet(Path socket) throws IOException {
+        try (SocketChannel channel = SocketChannel.open(UnixDomainSocketAddress.of(socket));
+                Selector selector = Selector.open()) {
+            channel.write(ByteBuffer.wrap(GREETING));
+            channel.configureBlocking(false);
+            channel.register(selector, SelectionKey.OP_READ);
+            if (selector.select(GREETED.toMillis()) == 0) {
+                throw new IOException("no answer to a connection of its own in " + GREETED.toSeconds() + " s");
+            }
         }
     }
 
