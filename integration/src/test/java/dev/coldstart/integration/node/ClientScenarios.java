@@ -286,6 +286,38 @@ abstract class ClientScenarios {
         assertNothingIsLeft();
     }
 
+    /** This node has never read these layers: their own tables of contents say what is where. */
+    @Test
+    @Order(7)
+    void layersMadeForLazyReadingAreReadSoAtTheirFirstPull() {
+        TestHost host = node().host();
+        for (String format : List.of("estargz", "zstdchunked")) {
+            host.script(LIMIT, "head -c 24M /dev/urandom >/image/data/big");
+            String bytes = host.ask("sha256sum", "/image/data/big").substring(0, 64);
+            String plain = registry()
+                    .push(host, "plain-" + format, "tar -C /image -cf - .", "{\"Cmd\":[\"/bin/sleep\",\"infinity\"]}");
+            String converted = registry().address() + "/" + format + ":latest";
+            nerdctl("--snapshotter", "overlayfs", "pull", "--quiet", plain);
+            nerdctl("--snapshotter", "overlayfs", "image", "convert", "--oci", "--" + format, plain, converted);
+            nerdctl("--snapshotter", "overlayfs", "push", "--quiet", converted);
+            removeImages();
+
+            long before = host.bytesFrom(registry().host());
+            nerdctl("pull", "--quiet", converted);
+            assertThat(nerdctl("run", "--rm", "--net", "none", converted, "cat", "/data/small"))
+                    .isEqualTo("small");
+            assertThat(host.bytesFrom(registry().host()) - before)
+                    .as("bytes that came for a first pull of " + format + " and a small file")
+                    .isLessThan(BIG_BYTES / 3);
+            assertThat(nerdctl("run", "--rm", "--net", "none", converted, "sha256sum", "/data/big"))
+                    .startsWith(bytes);
+            Output doctor = host.run(LIMIT, "/opt/coldstart/bin/coldstart", "doctor", converted);
+            assertThat(doctor.status()).as(doctor.out()).isZero();
+            removeImages();
+            assertNothingIsLeft();
+        }
+    }
+
     private String[] command(String... arguments) {
         List<String> command = new ArrayList<>(
                 List.of("/opt/nerdctl/nerdctl", "--snapshotter", "coldstart", "--cgroup-manager", "cgroupfs"));
