@@ -174,9 +174,9 @@ class ServerTest {
         try (SocketChannel raw = connect()) {
             send(raw, 1, (byte) 1, (byte) 0, new byte[Frame.MAX_DATA_BYTES + 1]);
             assertThat(receive(raw).getStatus().getCode()).isEqualTo(Code.RESOURCE_EXHAUSTED);
-            // An unknown type, and data of a stream: ignored.
+            // An unknown type, and data of a call that is over: ignored.
             send(raw, 3, (byte) 99, (byte) 0, new byte[10]);
-            send(raw, 3, (byte) 3, (byte) 1, new byte[10]);
+            send(raw, 1, (byte) 3, (byte) 1, new byte[10]);
             send(raw, 3, (byte) 1, (byte) 2, request("Nothing", 0));
             assertThat(receive(raw).getStatus().getCode()).isEqualTo(Code.UNIMPLEMENTED);
             send(raw, 5, (byte) 1, (byte) 0, new byte[] {(byte) 0xff, 1, 2});
