@@ -108,19 +108,20 @@ func (c checker) unknown() error {
 }
 
 func (c checker) limits() error {
-	// What the envelope takes: payload, service and method with their tags and lengths.
+	// What the envelope takes: payload, service and method with their tags and lengths, and no deadline.
+	plain := checker{context.WithoutCancel(c.ctx), c.socket, c.client}
 	envelope := field + field + 2 + len(service) + 2 + len("Echo")
 	var big wrapperspb.BytesValue
 	if err := c.call("Big", wrapperspb.Int64(limit-2*field), &big); err != nil || len(big.Value) != limit-2*field {
 		return fmt.Errorf("the largest answer, %d bytes: %v", len(big.Value), err)
 	}
 	return errors.Join(
-		c.echo(strings.Repeat("x", limit-envelope)),
-		// The client itself refuses these two bytes too many.
-		is(c.echo(strings.Repeat("x", limit-envelope+2)), codes.ResourceExhausted, ""),
+		plain.echo(strings.Repeat("x", limit-envelope)),
+		// The client itself refuses two bytes too many.
+		is(plain.echo(strings.Repeat("x", limit-envelope+2)), codes.ResourceExhausted, ""),
 		is(c.call("Big", wrapperspb.Int64(limit), &big), codes.ResourceExhausted, "exceeds 4 MiB"),
 		c.unary(),
-		// And these the server, which goes on with the connection.
+		// And the server, which goes on with the connection.
 		c.raw(func(raw *rawConn) error {
 			raw.send(1, 1, 0, make([]byte, limit+1))
 			raw.send(3, 1, 0, request("Nothing", &emptypb.Empty{}, 0, nil))

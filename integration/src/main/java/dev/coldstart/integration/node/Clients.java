@@ -13,7 +13,9 @@ public enum Clients {
     SNAPSHOTS("snapshots"),
     /** A client of the container runtime interface. */
     CRI("cri"),
-    NERDCTL("nerdctl");
+    NERDCTL("nerdctl"),
+    /** containerd's client and server of ttrpc. */
+    TTRPC("ttrpc");
 
     private final String name;
 
