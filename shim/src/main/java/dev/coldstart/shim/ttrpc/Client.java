@@ -1,6 +1,7 @@
 package dev.coldstart.shim.ttrpc;
 
 import com.google.protobuf.ByteString;
+import com.google.protobuf.Empty;
 import com.google.protobuf.MessageLite;
 import dev.coldstart.proto.ttrpc.KeyValue;
 import dev.coldstart.proto.ttrpc.Request;
@@ -67,7 +68,7 @@ public final class Client implements AutoCloseable {
     public ByteString call(
             String service, String method, MessageLite payload, Map<String, String> metadata, Duration limit)
             throws StatusException, IOException, InterruptedException {
-        ByteBuffer frame = request((byte) 0, service, method, payload.toByteString(), metadata, limit);
+        ByteBuffer frame = request((byte) 0, service, method, payload, metadata, limit);
         @Nullable Long deadline = deadline(limit);
         UnaryReply reply = new UnaryReply();
         int stream = open(frame, method, deadline, reply);
@@ -100,7 +101,7 @@ public final class Client implements AutoCloseable {
      */
     public ClientStream stream(String service, String method, Map<String, String> metadata, Duration limit)
             throws StatusException, IOException, InterruptedException {
-        return open(Frame.REMOTE_OPEN, service, method, ByteString.EMPTY, metadata, limit);
+        return open(Frame.REMOTE_OPEN, service, method, Empty.getDefaultInstance(), metadata, limit);
     }
 
     /**
@@ -113,11 +114,16 @@ public final class Client implements AutoCloseable {
     public ClientStream serverStream(
             String service, String method, MessageLite payload, Map<String, String> metadata, Duration limit)
             throws StatusException, IOException, InterruptedException {
-        return open(Frame.REMOTE_CLOSED, service, method, payload.toByteString(), metadata, limit);
+        return open(Frame.REMOTE_CLOSED, service, method, payload, metadata, limit);
     }
 
     private ClientStream open(
-            byte flags, String service, String method, ByteString payload, Map<String, String> metadata, Duration limit)
+            byte flags,
+            String service,
+            String method,
+            MessageLite payload,
+            Map<String, String> metadata,
+            Duration limit)
             throws StatusException, IOException, InterruptedException {
         ByteBuffer frame = request(flags, service, method, payload, metadata, limit);
         @Nullable Long deadline = deadline(limit);
@@ -131,20 +137,18 @@ public final class Client implements AutoCloseable {
     }
 
     private static ByteBuffer request(
-            byte flags, String service, String method, ByteString payload, Map<String, String> metadata, Duration limit)
+            byte flags,
+            String service,
+            String method,
+            MessageLite payload,
+            Map<String, String> metadata,
+            Duration limit)
             throws StatusException {
-        Request.Builder request = Request.newBuilder()
-                .setService(service)
-                .setMethod(method)
-                .setPayload(payload)
-                .setTimeoutNano(limit.toNanos());
+        Request.Builder request =
+                Request.newBuilder().setService(service).setMethod(method).setTimeoutNano(limit.toNanos());
         metadata.forEach((key, value) -> request.addMetadata(
                 KeyValue.newBuilder().setKey(key.toLowerCase(Locale.ROOT)).setValue(value)));
-        Request message = request.build();
-        if (message.getSerializedSize() > Frame.MAX_DATA_BYTES) {
-            throw new StatusException(Code.RESOURCE_EXHAUSTED, "the request to " + method + " exceeds 4 MiB");
-        }
-        return Frame.request(flags, message);
+        return Frame.request(flags, request.build(), payload);
     }
 
     private int open(ByteBuffer frame, String method, @Nullable Long deadline, Receiver receiver)

@@ -47,9 +47,22 @@ record Frame(long length, int stream, byte type, byte flags) {
         return (flags & flag) != 0;
     }
 
-    /** A request to which {@link #number} gives its stream. */
-    static ByteBuffer request(byte flags, Request request) {
-        return encode(0, REQUEST, flags, request);
+    /**
+     * A request to which {@link #number} gives its stream; refused with RESOURCE_EXHAUSTED where it is too long to be sent.
+     *
+     * @param head of the request, without its payload
+     */
+    static ByteBuffer request(byte flags, Request head, MessageLite payload) throws StatusException {
+        int bytes = head.getSerializedSize() + fieldSize(Request.PAYLOAD_FIELD_NUMBER, payload);
+        if (bytes > MAX_DATA_BYTES) {
+            throw new StatusException(Code.RESOURCE_EXHAUSTED, "the request to " + head.getMethod() + " exceeds 4 MiB");
+        }
+        ByteBuffer frame = header(bytes, 0, REQUEST, flags);
+        write(frame, bytes, out -> {
+            head.writeTo(out);
+            writeField(out, Request.PAYLOAD_FIELD_NUMBER, payload);
+        });
+        return frame;
     }
 
     static void number(ByteBuffer request, int stream) {
@@ -62,17 +75,12 @@ record Frame(long length, int stream, byte type, byte flags) {
      * @param method named in the failure with RESOURCE_EXHAUSTED where the payload is too long to be sent
      */
     static ByteBuffer response(int stream, MessageLite payload, String method) throws StatusException {
-        // The payload is a field of bytes, which is encoded as a message in its place would be: no copy. One without
-        // bytes is left out, so that an empty success is a frame without data.
-        int length = payload.getSerializedSize();
-        int bytes = length == 0 ? 0 : CodedOutputStream.computeMessageSize(Response.PAYLOAD_FIELD_NUMBER, payload);
+        int bytes = fieldSize(Response.PAYLOAD_FIELD_NUMBER, payload);
         if (bytes > MAX_DATA_BYTES) {
             throw new StatusException(Code.RESOURCE_EXHAUSTED, "the answer to " + method + " exceeds 4 MiB");
         }
         ByteBuffer frame = header(bytes, stream, RESPONSE, (byte) 0);
-        if (bytes > 0) {
-            write(frame, bytes, out -> out.writeMessage(Response.PAYLOAD_FIELD_NUMBER, payload));
-        }
+        write(frame, bytes, out -> writeField(out, Response.PAYLOAD_FIELD_NUMBER, payload));
         return frame;
     }
 
@@ -101,6 +109,20 @@ record Frame(long length, int stream, byte type, byte flags) {
     /** Says that the sender's last message has been sent: alone, because Go's server refuses it together with data. */
     static ByteBuffer lastData(int stream) {
         return header(0, stream, DATA, (byte) (REMOTE_CLOSED | NO_DATA));
+    }
+
+    /**
+     * A payload is a field of bytes, which is encoded as a message in its place would be: that saves a copy. One without
+     * bytes is left out, so that an empty success is a frame without data.
+     */
+    private static int fieldSize(int field, MessageLite payload) {
+        return payload.getSerializedSize() == 0 ? 0 : CodedOutputStream.computeMessageSize(field, payload);
+    }
+
+    private static void writeField(CodedOutputStream out, int field, MessageLite payload) throws IOException {
+        if (payload.getSerializedSize() > 0) {
+            out.writeMessage(field, payload);
+        }
     }
 
     private static ByteBuffer encode(int stream, byte type, byte flags, MessageLite message) {

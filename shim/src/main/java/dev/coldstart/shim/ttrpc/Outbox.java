@@ -5,6 +5,7 @@ import java.nio.ByteBuffer;
 import java.util.ArrayDeque;
 import java.util.Queue;
 import java.util.concurrent.Semaphore;
+import java.util.concurrent.ThreadFactory;
 import java.util.concurrent.TimeUnit;
 import java.util.concurrent.locks.ReentrantLock;
 import org.jspecify.annotations.Nullable;
@@ -15,12 +16,15 @@ import org.jspecify.annotations.Nullable;
  * there is something to write.
  */
 final class Outbox {
+    private static final ThreadFactory THREADS =
+            Thread.ofVirtual().name("ttrpc writer").factory();
     private static final int ROOM_BYTES = 256 << 10;
     /** More than all that can wait for room take together. */
     private static final int UNBOUNDED = Integer.MAX_VALUE / 2;
 
     private final Connection connection;
     private final Semaphore room = new Semaphore(ROOM_BYTES, true);
+    private final Runnable writer = this::write;
     private final ReentrantLock lock = new ReentrantLock();
     // All guarded by lock.
     private final Queue<ByteBuffer> frames = new ArrayDeque<>();
@@ -64,7 +68,7 @@ final class Outbox {
             frames.add(frame);
             if (!writing) {
                 writing = true;
-                Thread.ofVirtual().name("ttrpc writer").start(this::write);
+                THREADS.newThread(writer).start();
             }
         } finally {
             lock.unlock();

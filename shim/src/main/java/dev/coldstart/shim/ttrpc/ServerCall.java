@@ -11,6 +11,7 @@ import java.util.ArrayList;
 import java.util.List;
 import java.util.concurrent.ForkJoinPool;
 import java.util.concurrent.Future;
+import java.util.concurrent.ThreadFactory;
 import java.util.concurrent.TimeUnit;
 import jdk.net.UnixDomainPrincipal;
 import org.jspecify.annotations.Nullable;
@@ -19,9 +20,12 @@ import org.jspecify.annotations.Nullable;
 abstract class ServerCall implements Call, Runnable {
     private static final System.Logger LOG = System.getLogger(ServerCall.class.getName());
 
+    private static final ThreadFactory THREADS =
+            Thread.ofVirtual().name("request").factory();
+
     final int stream;
     final Request request;
-    final Thread thread = Thread.ofVirtual().name("request").unstarted(this);
+    final Thread thread = THREADS.newThread(this);
     private final UnixDomainPrincipal peer;
     private @Nullable Future<?> timer;
 

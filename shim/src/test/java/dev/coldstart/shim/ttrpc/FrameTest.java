@@ -52,13 +52,11 @@ class FrameTest {
             assertThat(response.getStatus().getCode()).isEqualTo(code);
             assertThat(response.getStatus().getMessage()).isEqualTo("text " + seed);
 
-            Request request = Request.newBuilder()
-                    .setService("s")
-                    .setMethod("m")
-                    .setPayload(message.toByteString())
-                    .build();
+            Request head = Request.newBuilder().setService("s").setMethod("m").build();
+            Request request =
+                    head.toBuilder().setPayload(message.toByteString()).build();
             byte flags = (byte) random.nextInt(4);
-            ByteBuffer question = Frame.request(flags, request);
+            ByteBuffer question = Frame.request(flags, head, message);
             Frame.number(question, stream);
             assertThat(Frame.parse(question))
                     .isEqualTo(frame(request.getSerializedSize(), stream, Frame.REQUEST, flags));
