@@ -113,28 +113,23 @@ final class ServerConnection implements AutoCloseable {
             return;
         }
         boolean more = frame.has(Frame.REMOTE_OPEN);
-        boolean complete = frame.has(Frame.REMOTE_CLOSED);
-        switch (method) {
-            case Methods.Unary unary
-            when !more -> {
-                held.addAndGet(cost);
-                UnaryCall call = new UnaryCall(stream, request, unary, this, cost);
-                (unary.waits() ? waiting : working).add(call);
-                call.start();
+        boolean closed = frame.has(Frame.REMOTE_CLOSED);
+        if (method instanceof Methods.Unary unary && !more) {
+            held.addAndGet(cost);
+            UnaryCall call = new UnaryCall(stream, request, unary, this, cost);
+            (unary.waits() ? waiting : working).add(call);
+            call.start();
+        } else if (method instanceof Methods.Streaming streaming && (more || closed)) {
+            held.addAndGet(cost);
+            if (outbox == null) {
+                outbox = new Outbox(connection);
             }
-            case Methods.Streaming streaming
-            when more != complete -> {
-                held.addAndGet(cost);
-                if (outbox == null) {
-                    outbox = new Outbox(connection);
-                }
-                StreamCall call = new StreamCall(stream, request, streaming, this, outbox, new Inbox(held), cost);
-                streams.put(stream, call);
-                call.open(more);
-                call.start();
-            }
-            case Methods.Unary _ -> refuse(stream, Code.UNIMPLEMENTED, request.getMethod() + " takes no stream");
-            case Methods.Streaming _ -> refuse(stream, Code.UNIMPLEMENTED, request.getMethod() + " is a stream");
+            StreamCall call = new StreamCall(stream, request, streaming, this, outbox, new Inbox(held), cost);
+            streams.put(stream, call);
+            call.open(!closed);
+            call.start();
+        } else {
+            refuse(stream, Code.UNIMPLEMENTED, request.getMethod() + (more ? " takes no stream" : " is a stream"));
         }
     }
 

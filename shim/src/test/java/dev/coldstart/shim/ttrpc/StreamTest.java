@@ -328,8 +328,6 @@ class StreamTest {
             assertThat(peer.receiveFailure(1)).isEqualTo(Code.INVALID_ARGUMENT);
             peer.data(2, bytes(1));
             assertThat(peer.receiveFailure(2)).isEqualTo(Code.INVALID_ARGUMENT);
-            peer.request(1, Frame.REMOTE_OPEN | Frame.REMOTE_CLOSED, "Echo", Empty.getDefaultInstance(), 0);
-            assertThat(peer.receiveFailure(1)).isEqualTo(Code.UNIMPLEMENTED);
             // Data after the last, while the handler still runs.
             peer.request(3, Frame.REMOTE_CLOSED, "Stuck", Empty.getDefaultInstance(), 0);
             peer.data(3, bytes(1));
