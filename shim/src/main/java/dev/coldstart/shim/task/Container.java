@@ -103,8 +103,13 @@ final class Container {
     private final ReentrantReadWriteLock changes = new ReentrantReadWriteLock();
     private volatile @Nullable Cgroup cgroup;
 
+    /** Closed by the end of the first process. */
+    private final ExecGate execStarts = new ExecGate();
+
+    /** Of CRIU images to restore from; empty for none. */
+    private final String checkpoint;
+
     // Guarded by the write lock of changes.
-    private boolean initEnded;
     private @Nullable StoredSnapshot snapshot;
     /** The mounts in use: the request's, or those with the snapshot's writable layer in them. */
     private List<Mount> mounted = List.of();
@@ -120,6 +125,8 @@ final class Container {
         this.spec = spec;
         this.options = options;
         id = request.getId();
+        // containerd turns the option into the field for runtimes named io.containerd.runc alone.
+        checkpoint = request.getCheckpoint().isEmpty() ? options.getCriuImagePath() : request.getCheckpoint();
         bundle = Path.of(request.getBundle());
         rootfs = new Rootfs(bundle);
         Path root = Path.of(options.getRoot().isEmpty() ? "/run/containerd/runc" : options.getRoot());
@@ -169,7 +176,7 @@ final class Container {
         // For `delete`, which runs without this process.
         Files.writeString(bundle.resolve("runtime"), runc.binary());
         Files.writeString(bundle.resolve("runtime-root"), runc.root().toString());
-        if (!request.getCheckpoint().isEmpty()) {
+        if (!checkpoint.isEmpty()) {
             mount(request.getRootfsList());
             openStdio();
             return;
@@ -353,12 +360,12 @@ final class Container {
     int start() throws StatusException, InterruptedException {
         changes.writeLock().lock();
         try {
-            if (init.status() != Status.CREATED || initEnded) {
+            if (init.status() != Status.CREATED || hasEnded()) {
                 throw new StatusException(
                         Code.UNKNOWN,
-                        "cannot start a " + word(initEnded ? Status.STOPPED : init.status()) + " process");
+                        "cannot start a " + word(hasEnded() ? Status.STOPPED : init.status()) + " process");
             }
-            if (!request.getCheckpoint().isEmpty()) {
+            if (!checkpoint.isEmpty()) {
                 restoreImages();
             } else if (snapshot != null) {
                 restoreOrStart(snapshot);
@@ -399,7 +406,7 @@ final class Container {
                 "--pid-file",
                 pidFile.toString(),
                 "--image-path",
-                request.getCheckpoint(),
+                checkpoint,
                 "--work-path",
                 criuWork().toString()));
         if (!request.getParentCheckpoint().isEmpty()) {
@@ -571,7 +578,7 @@ final class Container {
     private void trySnapshot() throws IOException, StatusException, InterruptedException {
         changes.writeLock().lock();
         try {
-            require(init.status() == Status.RUNNING && !initEnded, "snapshot");
+            require(init.status() == Status.RUNNING && !hasEnded(), "snapshot");
             Layers layers = Layers.of(mounted);
             var container = new dev.coldstart.restore.Container(
                     node.namespace(), id, bundle, layers.lowerdirs(), layers.upperdir(), request.getTerminal());
@@ -604,7 +611,8 @@ final class Container {
         changes.writeLock().lock();
         try {
             require(init.status() == Status.RUNNING || init.status() == Status.PAUSED, "checkpoint");
-            String images = path.isEmpty() ? how.getImagePath() : path;
+            // As with CriuImagePath; what containerd asks for besides stays empty then.
+            String images = how.getImagePath().isEmpty() ? path : how.getImagePath();
             List<String> command = new ArrayList<>(List.of(
                     "checkpoint",
                     "--image-path",
@@ -662,13 +670,12 @@ final class Container {
     /** Starts a registered process; its pid. */
     int startExec(String execId) throws StatusException, InterruptedException {
         Task exec = task(execId);
+        if (!execStarts.enter()) {
+            throw new StatusException(
+                    Code.FAILED_PRECONDITION, "container " + id + " init process is not running: failed precondition");
+        }
         changes.readLock().lock();
         try {
-            if (initEnded || init.status() == Status.STOPPED) {
-                throw new StatusException(
-                        Code.FAILED_PRECONDITION,
-                        "container " + id + " init process is not running: failed precondition");
-            }
             byte @Nullable [] process = execSpecs.remove(execId);
             if (process == null) {
                 throw new StatusException(Code.UNKNOWN, "cannot start a " + word(exec.status()) + " process");
@@ -683,6 +690,7 @@ final class Container {
             throw e;
         } finally {
             changes.readLock().unlock();
+            execStarts.leave();
         }
     }
 
@@ -753,9 +761,10 @@ final class Container {
     // --- the end ---
 
     private void initEnded(Exit exit) {
+        // Not under the lock of changes: its other users would wait for an exec that takes its time.
+        execStarts.close();
         changes.writeLock().lock();
         try {
-            initEnded = true;
             if (deleted) {
                 return;
             }
@@ -778,6 +787,10 @@ final class Container {
         } finally {
             changes.writeLock().unlock();
         }
+    }
+
+    private boolean hasEnded() {
+        return execStarts.closed();
     }
 
     private void publishExit(Task task, Exit exit) {
@@ -909,7 +922,7 @@ final class Container {
     void pause() throws StatusException, InterruptedException {
         changes.writeLock().lock();
         try {
-            require(init.status() == Status.RUNNING && !initEnded, "pause");
+            require(init.status() == Status.RUNNING && !hasEnded(), "pause");
             init.status(Status.PAUSING);
             boolean paused = false;
             try {
@@ -950,7 +963,7 @@ final class Container {
     void update(ByteString resources) throws StatusException, InterruptedException {
         changes.writeLock().lock();
         try {
-            require(init.status() != Status.STOPPED && !initEnded, "update");
+            require(init.status() != Status.STOPPED && !hasEnded(), "update");
             Path file = bundle.resolve("resources.json");
             Files.write(file, resources.toByteArray());
             try {
