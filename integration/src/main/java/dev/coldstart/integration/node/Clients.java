@@ -11,6 +11,8 @@ import java.nio.file.Path;
 public enum Clients {
     /** containerd's own snapshot tests. */
     SNAPSHOTS("snapshots"),
+    /** containerd's own tests of clients, tasks and shims. */
+    TASKS("tasks"),
     /** A client of the container runtime interface. */
     CRI("cri"),
     NERDCTL("nerdctl"),
