@@ -3,20 +3,26 @@ package dev.coldstart.shim.task;
 import static java.lang.System.Logger.Level.WARNING;
 
 import dev.coldstart.linux.Errno;
+import dev.coldstart.linux.IdMapping;
 import dev.coldstart.linux.LinuxException;
+import dev.coldstart.linux.LoopDevice;
 import dev.coldstart.linux.Mount;
 import dev.coldstart.linux.MountTable;
 import java.io.IOException;
-import java.nio.charset.StandardCharsets;
 import java.nio.file.Files;
 import java.nio.file.Path;
 import java.util.List;
+import java.util.regex.Matcher;
+import java.util.regex.Pattern;
+import org.jspecify.annotations.Nullable;
 
 /** The root file system of a container: the mounts containerd asks for, on {@code rootfs/} of its bundle. */
 final class Rootfs {
     private static final System.Logger LOG = System.getLogger(Rootfs.class.getName());
-    /** mount(2) copies one page of options, the last byte of which ends them. */
-    private static final int MAX_OPTIONS_BYTES = 4095;
+    private static final String UIDS = "uidmap=";
+    private static final String GIDS = "gidmap=";
+    private static final String LOOP = "loop";
+    private static final Pattern RANGE = Pattern.compile("(\\d{1,10}):(\\d{1,10}):(\\d{1,10})");
 
     private final Path directory;
 
@@ -32,18 +38,66 @@ final class Rootfs {
         Files.createDirectories(directory);
         try {
             for (dev.coldstart.proto.containerd.types.Mount mount : mounts) {
-                String data = Mount.Options.parse(mount.getOptionsList()).data();
-                if (data.getBytes(StandardCharsets.UTF_8).length > MAX_OPTIONS_BYTES) {
-                    throw new IOException("The root file system's " + mount.getType() + " options take "
-                            + data.length() + " bytes, and mount takes " + MAX_OPTIONS_BYTES
-                            + "; an image with fewer layers fits.");
-                }
-                Mount.mount(mount.getType(), mount.getSource(), target(mount), mount.getOptionsList());
+                mount(mount, target(mount));
             }
         } catch (IOException e) {
             unmount();
             throw e;
         }
+    }
+
+    /** By containerd's rules for options that are neither the kernel's nor a file system's. */
+    private static void mount(dev.coldstart.proto.containerd.types.Mount mount, String target) throws IOException {
+        List<String> options = mount.getOptionsList().stream()
+                .filter(option -> !option.startsWith(UIDS) && !option.startsWith(GIDS) && !option.equals(LOOP))
+                .toList();
+        @Nullable IdMapping mapping = mapping(mount.getOptionsList());
+        if (mount.getType().equals("overlay")) {
+            try (LowerDirectories lower = LowerDirectories.prepare(options, mapping)) {
+                Mount.mount(mount.getType(), mount.getSource(), target, lower.options());
+            }
+            return;
+        }
+        if (mount.getOptionsList().contains(LOOP)) {
+            if (!options.contains("ro")) {
+                throw new IOException("The root file system " + mount.getSource()
+                        + " is a file to be mounted for writing, which this shim does not do.");
+            }
+            try (LoopDevice loop = LoopDevice.attach(Path.of(mount.getSource()))) {
+                Mount.mount(mount.getType(), loop.path(), target, options);
+            }
+        } else {
+            Mount.mount(mount.getType(), mount.getSource(), target, options);
+        }
+        if (mapping != null) {
+            mapping.mount(Path.of(target), Path.of(target));
+        }
+    }
+
+    /** The owners that the container's user namespace has; null for none. */
+    private static @Nullable IdMapping mapping(List<String> options) throws IOException {
+        String uids = value(options, UIDS);
+        String gids = value(options, GIDS);
+        return uids.isEmpty() || gids.isEmpty() ? null : new IdMapping(range(uids), range(gids));
+    }
+
+    private static String value(List<String> options, String name) {
+        return options.stream()
+                .filter(option -> option.startsWith(name))
+                .map(option -> option.substring(name.length()))
+                .findFirst()
+                .orElse("");
+    }
+
+    private static IdMapping.Range range(String text) throws IOException {
+        Matcher range = RANGE.matcher(text);
+        if (!range.matches()) {
+            throw new IOException(
+                    "The owners of the root file system can be mapped by one range CONTAINER:HOST:SIZE, not by \""
+                            + text + "\".");
+        }
+        return new IdMapping.Range(
+                Long.parseLong(range.group(1)), Long.parseLong(range.group(2)), Long.parseLong(range.group(3)));
     }
 
     private String target(dev.coldstart.proto.containerd.types.Mount mount) throws IOException {
