@@ -6,19 +6,22 @@ import java.io.IOException;
 import java.nio.file.Files;
 import java.nio.file.Path;
 import java.nio.file.attribute.PosixFilePermissions;
+import java.util.List;
 
 /**
- * A script in runc's place, for what a real runtime does not do on demand: fail at a chosen command. Its container is a
+ * A script in runc's place, for what a real runtime does not do on demand: fail, or take its time, at a chosen command. Its container is a
  * shell that runs a file of the bundle.
  */
 record ScriptedRuntime(Path binary, Path bundle) {
     private static final String SCRIPT = """
             #!/bin/sh
-            log='' pid_file='' verb='' signal=''
+            log='' pid_file='' verb='' signal='' resources=''
+            echo "$*" >>calls
             while [ $# -gt 0 ]; do
                 case $1 in
                     --log) log=$2; shift ;;
-                    --root|--log-format|--bundle|--process|--resources) shift ;;
+                    --root|--log-format|--bundle|--process) shift ;;
+                    --resources) resources=$2; shift ;;
                     --pid-file) pid_file=$2; shift ;;
                     -*) ;;
                     create|start|exec|kill|delete|pause|resume|update) verb=$1 ;;
@@ -26,7 +29,7 @@ record ScriptedRuntime(Path binary, Path bundle) {
                 esac
                 shift
             done
-            echo "$verb" >>calls
+            while [ -e "hold-$verb" ]; do : >"in-$verb"; sleep 0.01; done
             if [ -e "fail-$verb" ]; then
                 printf '{"level":"info","msg":"x"}\\n{"level":"error","msg":"%s"}\\n' "$(cat "fail-$verb")" >"$log"
                 exit 1
@@ -35,6 +38,7 @@ record ScriptedRuntime(Path binary, Path bundle) {
                 create) sh ./init & printf %s $! >"$pid_file" ;;
                 start) : >started ;;
                 exec) sh ./exec & printf %s $! >"$pid_file" ;;
+                update) cp "$resources" updated ;;
                 kill) kill -"$signal" "$(cat init.pid)" ;;
             esac
             exit 0
@@ -65,6 +69,25 @@ record ScriptedRuntime(Path binary, Path bundle) {
 
     void failAt(String verb, String message) throws IOException {
         Files.writeString(bundle.resolve("fail-" + verb), message);
+    }
+
+    /** Until {@link #release} the command does not go on. */
+    void holdAt(String verb) throws IOException {
+        Files.createFile(bundle.resolve("hold-" + verb));
+    }
+
+    /** Whether a command is being held. */
+    boolean holds(String verb) {
+        return Files.exists(bundle.resolve("in-" + verb));
+    }
+
+    void release(String verb) throws IOException {
+        Files.delete(bundle.resolve("hold-" + verb));
+    }
+
+    /** The command lines so far. */
+    List<String> calls() throws IOException {
+        return Files.readAllLines(bundle.resolve("calls"));
     }
 
     Any options() {

@@ -2,10 +2,12 @@ package dev.coldstart.shim.task;
 
 import static org.assertj.core.api.Assertions.assertThat;
 import static org.assertj.core.api.Assertions.assertThatThrownBy;
+import static org.junit.jupiter.api.Assumptions.assumeTrue;
 
 import com.google.protobuf.Any;
 import com.google.protobuf.ByteString;
 import com.google.protobuf.MessageLite;
+import dev.coldstart.linux.Spawn;
 import dev.coldstart.proto.containerd.events.TaskExit;
 import dev.coldstart.proto.containerd.services.events.ttrpc.Envelope;
 import dev.coldstart.proto.containerd.task.ConnectRequest;
@@ -17,14 +19,21 @@ import dev.coldstart.proto.containerd.task.DeleteResponse;
 import dev.coldstart.proto.containerd.task.ExecProcessRequest;
 import dev.coldstart.proto.containerd.task.KillRequest;
 import dev.coldstart.proto.containerd.task.PauseRequest;
+import dev.coldstart.proto.containerd.task.PidsRequest;
+import dev.coldstart.proto.containerd.task.PidsResponse;
 import dev.coldstart.proto.containerd.task.ResumeRequest;
 import dev.coldstart.proto.containerd.task.ShutdownRequest;
 import dev.coldstart.proto.containerd.task.StartRequest;
 import dev.coldstart.proto.containerd.task.StartResponse;
 import dev.coldstart.proto.containerd.task.StateRequest;
 import dev.coldstart.proto.containerd.task.StateResponse;
+import dev.coldstart.proto.containerd.task.StatsRequest;
+import dev.coldstart.proto.containerd.task.StatsResponse;
+import dev.coldstart.proto.containerd.task.UpdateTaskRequest;
 import dev.coldstart.proto.containerd.task.WaitRequest;
 import dev.coldstart.proto.containerd.task.WaitResponse;
+import dev.coldstart.proto.containerd.types.Mount;
+import dev.coldstart.proto.containerd.v1.types.ProcessInfo;
 import dev.coldstart.proto.containerd.v1.types.Status;
 import dev.coldstart.shim.event.EventsReceiver;
 import dev.coldstart.shim.event.Publisher;
@@ -35,14 +44,23 @@ import dev.coldstart.shim.ttrpc.Client;
 import dev.coldstart.shim.ttrpc.Code;
 import dev.coldstart.shim.ttrpc.Server;
 import dev.coldstart.shim.ttrpc.StatusException;
+import java.io.BufferedReader;
 import java.io.IOException;
+import java.io.UncheckedIOException;
 import java.nio.file.Files;
 import java.nio.file.Path;
+import java.nio.file.attribute.PosixFilePermissions;
 import java.time.Duration;
 import java.util.ArrayList;
 import java.util.List;
 import java.util.Map;
 import java.util.Optional;
+import java.util.concurrent.Callable;
+import java.util.concurrent.CompletableFuture;
+import java.util.concurrent.ExecutorService;
+import java.util.concurrent.Executors;
+import java.util.concurrent.Future;
+import java.util.function.BooleanSupplier;
 import org.junit.jupiter.api.AfterEach;
 import org.junit.jupiter.api.BeforeEach;
 import org.junit.jupiter.api.Test;
@@ -401,6 +419,290 @@ class TaskServiceTest {
         waited("");
         deleted("");
         assertThat(lines.get()).hasSize(20000).endsWith("line 19999");
+    }
+
+    @Test
+    void logFilesGrow() throws Exception {
+        Path log = Files.writeString(directory.resolve("log"), "before\n");
+        runtime.init("echo after; exit 0");
+        call("Create", create().setStdout("file://" + log).build());
+        started("");
+        waited("");
+        deleted("");
+        assertThat(log).hasContent("before\nafter\n");
+    }
+
+    private Path fifo(String name) throws Exception {
+        Path fifo = directory.resolve(name);
+        assertThat(reaper.spawn(new Spawn(List.of("mkfifo", fifo.toString())))
+                        .await(LIMIT)
+                        .orElseThrow()
+                        .status())
+                .isZero();
+        return fifo;
+    }
+
+    private static void await(BooleanSupplier condition) throws InterruptedException {
+        for (long end = System.nanoTime() + LIMIT.toNanos(); !condition.getAsBoolean(); Thread.sleep(10)) {
+            assertThat(System.nanoTime()).isLessThan(end);
+        }
+    }
+
+    private static <T> CompletableFuture<T> meanwhile(Callable<T> task) {
+        CompletableFuture<T> result = new CompletableFuture<>();
+        Thread.ofPlatform().daemon().start(() -> {
+            try {
+                result.complete(task.call());
+            } catch (Exception e) {
+                result.completeExceptionally(e);
+            }
+        });
+        return result;
+    }
+
+    @Test
+    void aClientMayGoAndAnotherCome() throws Exception {
+        Path fifo = fifo("out");
+        runtime.init("""
+                echo one
+                while [ ! -e gone ]; do sleep 0.01; done
+                echo two || exit 9
+                : >said
+                while [ ! -e back ]; do sleep 0.01; done
+                echo three || exit 9
+                exit 0
+                """);
+        CompletableFuture<String> first = meanwhile(() -> {
+            try (BufferedReader reader = Files.newBufferedReader(fifo)) {
+                return String.valueOf(reader.readLine());
+            }
+        });
+        call("Create", create().setStdout(fifo.toString()).build());
+        started("");
+        assertThat(first.get()).isEqualTo("one");
+        Files.createFile(runtime.bundle().resolve("gone"));
+        await(() -> Files.exists(runtime.bundle().resolve("said")));
+        CompletableFuture<List<String>> second = meanwhile(() -> {
+            try (BufferedReader reader = Files.newBufferedReader(fifo)) {
+                Files.createFile(runtime.bundle().resolve("back"));
+                return reader.lines().toList();
+            }
+        });
+        assertThat(waited("")).isZero();
+        deleted("");
+        assertThat(second.get()).containsExactly("two", "three");
+    }
+
+    @Test
+    void aLoggerIsReadyBeforeTheContainerAndWritesAllItSays() throws Exception {
+        Path logger = Files.writeString(directory.resolve("logger"), """
+                #!/bin/sh
+                cd "$(dirname "$0")"
+                echo "$# $1 $2 $CONTAINER_NAMESPACE $CONTAINER_ID ${PATH:+}" >logger-began
+                sleep 0.2
+                : >logger-ready
+                exec 5>&-
+                cat <&4 >logger-err &
+                cat <&3 >logger-out
+                wait
+                """);
+        Files.setPosixFilePermissions(logger, PosixFilePermissions.fromString("rwx------"));
+        runtime.init("echo out; echo err >&2; exit 0");
+        String uri = "binary://" + logger + "?key=a%20value";
+        call("Create", create().setStdout(uri).setStderr(uri).build());
+        assertThat(directory.resolve("logger-ready")).exists();
+        assertThat(directory.resolve("logger-began")).hasContent("2 key a value ns c \n");
+        started("");
+        assertThat(waited("")).isZero();
+        deleted("");
+        assertThat(directory.resolve("logger-out")).hasContent("out\n");
+        assertThat(directory.resolve("logger-err")).hasContent("err\n");
+    }
+
+    @Test
+    void aLoggerThatCannotRunIsSaid() {
+        assertThatThrownBy(() -> call(
+                        "Create", create().setStdout("binary:///nowhere/logger").build()))
+                .hasMessageContaining("/nowhere/logger");
+        assertCode(Code.NOT_FOUND, () -> state(""));
+    }
+
+    @Test
+    void stateWaitsForNoRuntime() throws Exception {
+        created();
+        started("");
+        runtime.holdAt("pause");
+        try (Client other = Client.connect(directory.resolve("s"))) {
+            CompletableFuture<ByteString> pause = meanwhile(() -> other.call(
+                    "containerd.task.v2.Task",
+                    "Pause",
+                    PauseRequest.newBuilder().setId("c").build(),
+                    Map.of(),
+                    LIMIT));
+            await(() -> runtime.holds("pause"));
+            assertThat(state("").getStatus()).isEqualTo(Status.PAUSING);
+            assertThat(PidsResponse.parseFrom(call(
+                                    "Pids", PidsRequest.newBuilder().setId("c").build()))
+                            .getProcessesList())
+                    .extracting(ProcessInfo::getPid)
+                    .contains(state("").getPid());
+            assertThat(pause).isNotDone();
+            runtime.release("pause");
+            pause.get();
+        }
+        assertThat(state("").getStatus()).isEqualTo(Status.PAUSED);
+    }
+
+    @Test
+    void statsAreThereBeforeTheStart() throws Exception {
+        created();
+        Any stats = StatsResponse.parseFrom(
+                        call("Stats", StatsRequest.newBuilder().setId("c").build()))
+                .getStats();
+        assertThat(stats.getTypeUrl()).matches("io\\.containerd\\.cgroups\\.v[12]\\.Metrics");
+        assertThat(stats.getValue().isEmpty()).isFalse();
+    }
+
+    @Test
+    void anUpdateMayNameAFewLimitsOnly() throws Exception {
+        created();
+        started("");
+        String resources = "{\"cpu\":{\"shares\":512}}";
+        UpdateTaskRequest update = UpdateTaskRequest.newBuilder()
+                .setId("c")
+                .setResources(Any.newBuilder().setValue(ByteString.copyFromUtf8(resources)))
+                .build();
+        call("Update", update);
+        assertThat(runtime.bundle().resolve("updated")).hasContent(resources);
+        kill("", 9);
+        waited("");
+        assertCode(Code.UNKNOWN, () -> call("Update", update));
+    }
+
+    @Test
+    void systemdManagesTheGroupIfItsPathSaysSo() throws Exception {
+        created();
+        assertThat(runtime.calls()).noneMatch(call -> call.contains("--systemd-cgroup"));
+        deleted("");
+        Files.writeString(
+                runtime.bundle().resolve("config.json"),
+                "{\"linux\":{\"cgroupsPath\":\"kubepods-pod1.slice:cri-containerd:c\",\"namespaces\":[{\"type\":\"pid\"}]}}");
+        Files.delete(runtime.bundle().resolve("calls"));
+        created();
+        deleted("");
+        assertThat(runtime.calls()).isNotEmpty().allMatch(call -> call.contains("--systemd-cgroup"));
+    }
+
+    @Test
+    void anExecThatNeverStartedIsDeletedWithStatusZero() throws Exception {
+        created();
+        started("");
+        exec("x");
+        assertThat(deleted("x").getExitStatus()).isZero();
+        exec("x");
+    }
+
+    @Test
+    void manyWaitForOneEnd() throws Exception {
+        runtime.init("while [ ! -e go ]; do sleep 0.01; done; exit 5");
+        created();
+        started("");
+        List<CompletableFuture<Integer>> waiting = new ArrayList<>();
+        for (int i = 0; i < 16; i++) {
+            waiting.add(meanwhile(() -> waited("")));
+        }
+        Files.createFile(runtime.bundle().resolve("go"));
+        for (CompletableFuture<Integer> one : waiting) {
+            assertThat(one.get()).isEqualTo(5);
+        }
+    }
+
+    @Test
+    void theRootFileSystemIsMountedWhileTheContainerIs() throws Exception {
+        assumeTrue("root".equals(System.getProperty("user.name")), "needs root: mounts");
+        Path layer = Files.createDirectories(directory.resolve("layer"));
+        Files.createFile(layer.resolve("file"));
+        Path inside = runtime.bundle().resolve("rootfs/file");
+        CreateTaskRequest request = create().addRootfs(Mount.newBuilder()
+                        .setType("bind")
+                        .setSource(layer.toString())
+                        .addOptions("bind"))
+                .build();
+        try {
+            runtime.failAt("create", "broken");
+            assertCode(Code.UNKNOWN, () -> call("Create", request));
+            assertThat(inside).doesNotExist();
+            Files.delete(runtime.bundle().resolve("fail-create"));
+            call("Create", request);
+            assertThat(inside).exists();
+            deleted("");
+            assertThat(inside).doesNotExist();
+        } finally {
+            new Rootfs(runtime.bundle()).unmount();
+        }
+    }
+
+    /** Descriptors and threads of this process. */
+    private static int held() throws IOException {
+        int count = 0;
+        for (String kind : List.of("fd", "task")) {
+            try (var all = Files.list(Path.of("/proc/self", kind))) {
+                count += (int) all.count();
+            }
+        }
+        return count;
+    }
+
+    @Test
+    @Timeout(600)
+    void aThousandContainersLeaveNothing() throws Exception {
+        ExecutorService eight = Executors.newFixedThreadPool(8);
+        try {
+            runThrough(eight, 0, 100);
+            int before = held();
+            runThrough(eight, 100, 1100);
+            // Threads of the pools that all share come and go.
+            await(() -> {
+                try {
+                    return held() <= before + 8;
+                } catch (IOException e) {
+                    throw new UncheckedIOException(e);
+                }
+            });
+        } finally {
+            eight.shutdownNow();
+        }
+    }
+
+    private void runThrough(ExecutorService threads, int from, int to) throws Exception {
+        List<Future<?>> all = new ArrayList<>();
+        for (int i = from; i < to; i++) {
+            String id = "c" + i;
+            all.add(threads.submit(() -> runThrough(id)));
+        }
+        for (Future<?> one : all) {
+            one.get();
+        }
+        for (int i = from; i < to; i++) {
+            topics(4);
+        }
+    }
+
+    private Void runThrough(String id) throws Exception {
+        ScriptedRuntime own = ScriptedRuntime.in(Files.createDirectory(directory.resolve(id)));
+        own.init("exit 0");
+        call(
+                "Create",
+                CreateTaskRequest.newBuilder()
+                        .setId(id)
+                        .setBundle(own.bundle().toString())
+                        .setOptions(own.options())
+                        .setStdout("file://" + directory.resolve("out"))
+                        .build());
+        call("Start", StartRequest.newBuilder().setId(id).build());
+        call("Wait", WaitRequest.newBuilder().setId(id).build());
+        call("Delete", DeleteRequest.newBuilder().setId(id).build());
+        return null;
     }
 
     @Test
