@@ -48,8 +48,10 @@ public final class Stdio implements AutoCloseable {
     private @Nullable UnixSocket console;
     private @Nullable Path consoleDirectory;
     private volatile @Nullable Descriptor master;
-    /** Keeps stdin's fifo from ending when a client goes away. */
-    private volatile @Nullable Descriptor stdinHold;
+    /** Keeps stdin's fifo from ending when a client goes away. Guarded by this, as is {@link #stdinClosed}. */
+    private @Nullable Descriptor stdinHold;
+
+    private boolean stdinClosed;
 
     private final List<Copier> outputs = new ArrayList<>();
     private @Nullable Copier input;
@@ -252,8 +254,17 @@ public final class Stdio implements AutoCloseable {
         String path = path(streams.stdin());
         Descriptor read = Descriptor.open(path, Descriptor.O_RDONLY | Descriptor.O_NONBLOCK, 0);
         owned.add(read);
-        stdinHold = Descriptor.open(path, Descriptor.O_WRONLY, 0);
+        holdStdin(Descriptor.open(path, Descriptor.O_WRONLY, 0));
         return read;
+    }
+
+    private synchronized void holdStdin(Descriptor hold) {
+        // A client that has little to say is done as soon as the fifo has a reader.
+        if (stdinClosed) {
+            hold.close();
+        } else {
+            stdinHold = hold;
+        }
     }
 
     private void awaitOpened() throws IOException, InterruptedException {
@@ -287,8 +298,9 @@ public final class Stdio implements AutoCloseable {
         outputs.forEach(copier -> copier.observe(consumer));
     }
 
-    /** Stdin ends for the process once its client, too, has closed the fifo. */
-    public void closeStdin() {
+    /** Stdin ends for the process once its client, too, has closed the fifo. It may come before stdin is open. */
+    public synchronized void closeStdin() {
+        stdinClosed = true;
         Descriptor hold = stdinHold;
         if (hold != null) {
             hold.close();

@@ -15,6 +15,7 @@ final class Task {
     private final Streams streams;
     private volatile Status status = Status.CREATED;
     private volatile @Nullable Stdio stdio;
+    private volatile boolean stdinClosed;
     private volatile @Nullable Child child;
     private final CompletableFuture<Exit> ended = new CompletableFuture<>();
     private final CompletableFuture<@Nullable Void> told = new CompletableFuture<>();
@@ -61,6 +62,18 @@ final class Task {
 
     void stdio(@Nullable Stdio now) {
         stdio = now;
+        if (now != null && stdinClosed) {
+            now.closeStdin();
+        }
+    }
+
+    /** The client has no more input, which it may say before there is any stdio. */
+    void closeStdin() {
+        stdinClosed = true;
+        Stdio open = stdio;
+        if (open != null) {
+            open.closeStdin();
+        }
     }
 
     /** Done when the end may be told to clients, which is later than the end itself. */

@@ -44,7 +44,6 @@ import dev.coldstart.shim.ttrpc.StatusException;
 import java.io.IOException;
 import java.util.Map;
 import java.util.Optional;
-import java.util.Set;
 import java.util.concurrent.CompletableFuture;
 import java.util.concurrent.ConcurrentHashMap;
 import java.util.concurrent.ExecutionException;
@@ -59,7 +58,8 @@ public final class TaskService {
     private final Supplier<Node> node;
     private final CompletableFuture<@Nullable Void> shutdown = new CompletableFuture<>();
     private final Map<String, Container> containers = new ConcurrentHashMap<>();
-    private final Set<String> creating = ConcurrentHashMap.newKeySet();
+    /** Done when the container is there, or will not be. */
+    private final Map<String, CompletableFuture<@Nullable Void>> creating = new ConcurrentHashMap<>();
 
     /** @param node asked for with the first container, because it takes longer to make than the first answer may */
     public TaskService(Supplier<Node> node) {
@@ -96,7 +96,15 @@ public final class TaskService {
         return methods;
     }
 
+    /**
+     * A container, also one that is being made: a client that has written all its input says so as soon as the fifo is open,
+     * which is before Create answers.
+     */
     private Container container(String id) throws StatusException {
+        @Nullable CompletableFuture<@Nullable Void> coming = creating.get(id);
+        if (coming != null) {
+            coming.join();
+        }
         @Nullable Container container = containers.get(id);
         if (container == null) {
             throw new StatusException(Code.NOT_FOUND, "container not created: not found");
@@ -108,7 +116,8 @@ public final class TaskService {
             throws StatusException, InvalidProtocolBufferException, InterruptedException {
         CreateTaskRequest request = CreateTaskRequest.parseFrom(payload);
         String id = request.getId();
-        if (!creating.add(id)) {
+        CompletableFuture<@Nullable Void> done = new CompletableFuture<>();
+        if (creating.putIfAbsent(id, done) != null) {
             throw new StatusException(Code.ALREADY_EXISTS, "container " + id + " is being created: already exists");
         }
         try {
@@ -124,6 +133,7 @@ public final class TaskService {
                     .build();
         } finally {
             creating.remove(id);
+            done.complete(null);
         }
     }
 
@@ -259,7 +269,7 @@ public final class TaskService {
 
     private MessageLite closeIo(ByteString payload) throws StatusException, InvalidProtocolBufferException {
         CloseIORequest request = CloseIORequest.parseFrom(payload);
-        container(request.getId()).task(request.getExecId()).stdio().ifPresent(Stdio::closeStdin);
+        container(request.getId()).task(request.getExecId()).closeStdin();
         return Empty.getDefaultInstance();
     }
 

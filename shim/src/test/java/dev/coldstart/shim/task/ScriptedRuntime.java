@@ -30,14 +30,16 @@ record ScriptedRuntime(Path binary, Path bundle) {
                 shift
             done
             while [ -e "hold-$verb" ]; do : >"in-$verb"; sleep 0.01; done
+            # A shell gives its background processes no stdin.
+            exec 3<&0
             if [ -e "fail-$verb" ]; then
                 printf '{"level":"info","msg":"x"}\\n{"level":"error","msg":"%s"}\\n' "$(cat "fail-$verb")" >"$log"
                 exit 1
             fi
             case $verb in
-                create) sh ./init & printf %s $! >"$pid_file" ;;
+                create) sh ./init <&3 3<&- & printf %s $! >"$pid_file" ;;
                 start) : >started ;;
-                exec) sh ./exec & printf %s $! >"$pid_file" ;;
+                exec) sh ./exec <&3 3<&- & printf %s $! >"$pid_file" ;;
                 update) cp "$resources" updated ;;
                 kill) kill -"$signal" "$(cat init.pid)" ;;
             esac

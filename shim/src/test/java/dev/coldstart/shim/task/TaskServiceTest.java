@@ -10,6 +10,7 @@ import com.google.protobuf.MessageLite;
 import dev.coldstart.linux.Spawn;
 import dev.coldstart.proto.containerd.events.TaskExit;
 import dev.coldstart.proto.containerd.services.events.ttrpc.Envelope;
+import dev.coldstart.proto.containerd.task.CloseIORequest;
 import dev.coldstart.proto.containerd.task.ConnectRequest;
 import dev.coldstart.proto.containerd.task.ConnectResponse;
 import dev.coldstart.proto.containerd.task.CreateTaskRequest;
@@ -227,6 +228,61 @@ class TaskServiceTest {
         created();
         assertThat(topics(1)).containsExactly("/tasks/create");
         assertThat(events.isEmpty()).isTrue();
+    }
+
+    @Test
+    void whatIsAskedDuringCreateWaitsForIt() throws Exception {
+        runtime.holdAt("create");
+        CompletableFuture<Integer> pid = new CompletableFuture<>();
+        Thread.ofVirtual().start(() -> {
+            try {
+                pid.complete(created());
+            } catch (Exception e) {
+                pid.completeExceptionally(e);
+            }
+        });
+        while (!runtime.holds("create")) {
+            Thread.sleep(10);
+        }
+        CompletableFuture<Status> status = new CompletableFuture<>();
+        Thread.ofVirtual().start(() -> {
+            try {
+                status.complete(state("").getStatus());
+            } catch (Exception e) {
+                status.completeExceptionally(e);
+            }
+        });
+        Thread.sleep(50);
+        runtime.release("create");
+        assertThat(status.get()).isEqualTo(Status.CREATED);
+        assertThat(pid.get()).isPositive();
+    }
+
+    @Test
+    void inputMayEndBeforeItsProcessBegins() throws Exception {
+        Path fifo = directory.resolve("in");
+        assertThat(new ProcessBuilder("mkfifo", fifo.toString()).start().waitFor())
+                .isZero();
+        created();
+        started("");
+        runtime.exec("exec cat");
+        call(
+                "Exec",
+                ExecProcessRequest.newBuilder()
+                        .setId("c")
+                        .setExecId("e")
+                        .setStdin(fifo.toString())
+                        .setSpec(Any.newBuilder().setValue(ByteString.copyFromUtf8("{\"args\":[\"a\"]}")))
+                        .build());
+        call(
+                "CloseIO",
+                CloseIORequest.newBuilder()
+                        .setId("c")
+                        .setExecId("e")
+                        .setStdin(true)
+                        .build());
+        started("e");
+        assertThat(waited("e")).isZero();
     }
 
     @Test
