@@ -205,6 +205,23 @@ class FrontEndTest {
     }
 
     @Test
+    void deleteTakesTheSocketOfADeadDaemonAlone() throws Exception {
+        String address = start(bundle, "one").text();
+        Files.writeString(bundle.resolve("address"), address);
+        Path socket = Path.of(address.substring("unix://".length()));
+        try (ServerSocketChannel daemon = ServerSocketChannel.open(StandardProtocolFamily.UNIX)) {
+            daemon.bind(UnixDomainSocketAddress.of(socket));
+            assertThat(run(bundle, "", "-namespace", "ns", "-id", "one", "delete")
+                            .status())
+                    .isZero();
+            assertThat(socket).exists();
+        }
+        assertThat(run(bundle, "", "-namespace", "ns", "-id", "one", "delete").status())
+                .isZero();
+        assertThat(socket).doesNotExist();
+    }
+
+    @Test
     void deleteOfNothingSucceeds() throws Exception {
         Result result = run(bundle, "", "-namespace", "ns", "-id", "gone", "delete");
         assertThat(result.status()).isZero();
