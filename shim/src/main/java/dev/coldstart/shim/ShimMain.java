@@ -85,7 +85,7 @@ public final class ShimMain {
             node.completeExceptionally(e);
             LOG.log(WARNING, "No container can run: {0}", e.getMessage());
         }
-        tasks.shutdown().join();
+        tasks.awaitEnd(Path.of("").toAbsolutePath());
     }
 
     private static void answer(String address) throws IOException {

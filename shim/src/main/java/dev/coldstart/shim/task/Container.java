@@ -279,8 +279,8 @@ final class Container {
         });
     }
 
-    /** After a failed create: as if it had never been asked for. */
-    private void abandon() {
+    /** Before its creation is told: as if it had never been asked for. */
+    void abandon() {
         try {
             deleted = true;
             if (init.child().isPresent()) {
@@ -482,6 +482,10 @@ final class Container {
     // --- snapshots ---
 
     private boolean wantsSnapshots() {
+        // A pod's annotations are also those of the container that holds its namespaces.
+        if (spec.annotation("io.kubernetes.cri.container-type").equals(Optional.of("sandbox"))) {
+            return false;
+        }
         Optional<String> value = spec.annotation(SNAPSHOT);
         if (value.isEmpty()) {
             return false;

@@ -24,6 +24,7 @@ import dev.coldstart.proto.containerd.task.PidsRequest;
 import dev.coldstart.proto.containerd.task.PidsResponse;
 import dev.coldstart.proto.containerd.task.ResizePtyRequest;
 import dev.coldstart.proto.containerd.task.ResumeRequest;
+import dev.coldstart.proto.containerd.task.ShutdownRequest;
 import dev.coldstart.proto.containerd.task.StartRequest;
 import dev.coldstart.proto.containerd.task.StartResponse;
 import dev.coldstart.proto.containerd.task.StateRequest;
@@ -42,11 +43,17 @@ import dev.coldstart.shim.ttrpc.Code;
 import dev.coldstart.shim.ttrpc.Methods;
 import dev.coldstart.shim.ttrpc.StatusException;
 import java.io.IOException;
+import java.nio.file.Files;
+import java.nio.file.Path;
+import java.time.Duration;
 import java.util.Map;
 import java.util.Optional;
+import java.util.Set;
 import java.util.concurrent.CompletableFuture;
 import java.util.concurrent.ConcurrentHashMap;
 import java.util.concurrent.ExecutionException;
+import java.util.concurrent.TimeUnit;
+import java.util.concurrent.TimeoutException;
 import java.util.function.Supplier;
 import org.jspecify.annotations.Nullable;
 
@@ -55,11 +62,18 @@ import org.jspecify.annotations.Nullable;
  * alone. Facts: containerd cmd/containerd-shim-runc-v2/task/service.go.
  */
 public final class TaskService {
+    /** How often a shim without containers looks whether anybody knows of it. */
+    private static final Duration FORGOTTEN = Duration.ofSeconds(10);
+
     private final Supplier<Node> node;
     private final CompletableFuture<@Nullable Void> shutdown = new CompletableFuture<>();
     private final Map<String, Container> containers = new ConcurrentHashMap<>();
     /** Done when the container is there, or will not be. */
     private final Map<String, CompletableFuture<@Nullable Void>> creating = new ConcurrentHashMap<>();
+    /** Of those being created: the ones that containerd has given up meanwhile. */
+    private final Set<String> unwanted = ConcurrentHashMap.newKeySet();
+    /** Held while a container comes, and while it is decided that none is left. */
+    private final Object population = new Object();
 
     /** @param node asked for with the first container, because it takes longer to make than the first answer may */
     public TaskService(Supplier<Node> node) {
@@ -67,8 +81,35 @@ public final class TaskService {
     }
 
     /** Done when containerd has told the shim to end and no container is left. */
-    public CompletableFuture<@Nullable Void> shutdown() {
+    CompletableFuture<@Nullable Void> shutdown() {
         return shutdown;
+    }
+
+    /**
+     * Waits until containerd has told the shim to end and no container is left. It also ends when nobody can ask it for anything:
+     * containerd was killed while it made a container, and the next one threw the bundle away.
+     *
+     * @param bundle of the first container
+     */
+    public void awaitEnd(Path bundle) throws InterruptedException {
+        while (true) {
+            try {
+                shutdown.get(FORGOTTEN.toSeconds(), TimeUnit.SECONDS);
+                return;
+            } catch (TimeoutException e) {
+                if (isEmpty() && !Files.exists(bundle)) {
+                    return;
+                }
+            } catch (ExecutionException e) {
+                throw new IllegalStateException("the end is never exceptional", e);
+            }
+        }
+    }
+
+    private boolean isEmpty() {
+        synchronized (population) {
+            return containers.isEmpty() && creating.isEmpty();
+        }
     }
 
     /** Both services, ready for a server. */
@@ -117,23 +158,44 @@ public final class TaskService {
         CreateTaskRequest request = CreateTaskRequest.parseFrom(payload);
         String id = request.getId();
         CompletableFuture<@Nullable Void> done = new CompletableFuture<>();
-        if (creating.putIfAbsent(id, done) != null) {
-            throw new StatusException(Code.ALREADY_EXISTS, "container " + id + " is being created: already exists");
-        }
-        try {
-            if (containers.containsKey(id)) {
+        synchronized (population) {
+            if (shutdown.isDone()) {
+                throw new StatusException(Code.UNAVAILABLE, "the shim of container " + id + " ends: unavailable");
+            }
+            if (containers.containsKey(id) || creating.putIfAbsent(id, done) != null) {
                 throw new StatusException(Code.ALREADY_EXISTS, "container " + id + ": already exists");
             }
+        }
+        try {
             Container container = Container.create(node.get(), request);
-            node.get().publish("/tasks/create", "containerd.events.TaskCreate", created(container));
-            containers.put(id, container);
+            synchronized (population) {
+                if (!unwanted.contains(id)) {
+                    node.get().publish("/tasks/create", "containerd.events.TaskCreate", created(container));
+                    containers.put(id, container);
+                }
+            }
+            if (!containers.containsKey(id)) {
+                container.abandon();
+                throw new StatusException(Code.UNAVAILABLE, "container " + id + " was given up: unavailable");
+            }
             container.watchEnd();
             return CreateTaskResponse.newBuilder()
                     .setPid(container.init().pid())
                     .build();
         } finally {
-            creating.remove(id);
+            synchronized (population) {
+                creating.remove(id);
+                if (unwanted.remove(id)) {
+                    endIfEmpty();
+                }
+            }
             done.complete(null);
+        }
+    }
+
+    private void endIfEmpty() {
+        if (isEmpty()) {
+            shutdown.complete(null);
         }
     }
 
@@ -300,9 +362,14 @@ public final class TaskService {
                 .build();
     }
 
-    private MessageLite shutdown(ByteString payload) {
-        if (containers.isEmpty() && creating.isEmpty()) {
-            shutdown.complete(null);
+    private MessageLite shutdown(ByteString payload) throws InvalidProtocolBufferException {
+        String id = ShutdownRequest.parseFrom(payload).getId();
+        synchronized (population) {
+            // containerd may have been restarted while it had this container made: then it throws away what it finds.
+            if (creating.containsKey(id)) {
+                unwanted.add(id);
+            }
+            endIfEmpty();
         }
         return Empty.getDefaultInstance();
     }

@@ -42,6 +42,7 @@ record ScriptedRuntime(Path binary, Path bundle) {
                 exec) sh ./exec <&3 3<&- & printf %s $! >"$pid_file" ;;
                 update) cp "$resources" updated ;;
                 kill) kill -"$signal" "$(cat init.pid)" ;;
+                delete) kill -KILL "$(cat init.pid)" 2>/dev/null ;;
             esac
             exit 0
             """;

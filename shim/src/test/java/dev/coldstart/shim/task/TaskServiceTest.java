@@ -259,6 +259,48 @@ class TaskServiceTest {
     }
 
     @Test
+    void aContainerThatIsGivenUpDuringCreateIsNotLeft() throws Exception {
+        runtime.holdAt("create");
+        CompletableFuture<Throwable> failure = new CompletableFuture<>();
+        Thread.ofVirtual().start(() -> {
+            try {
+                failure.complete(new AssertionError("created as " + created()));
+            } catch (Exception e) {
+                failure.complete(e);
+            }
+        });
+        while (!runtime.holds("create")) {
+            Thread.sleep(10);
+        }
+        call("Shutdown", ShutdownRequest.newBuilder().setId("other").build());
+        call("Shutdown", ShutdownRequest.newBuilder().setId("c").build());
+        assertThat(service.shutdown()).isNotDone();
+        runtime.release("create");
+        assertThat(failure.get())
+                .isInstanceOfSatisfying(
+                        StatusException.class, e -> assertThat(e.code()).isEqualTo(Code.UNAVAILABLE));
+        service.shutdown().get();
+        assertThat(runtime.calls())
+                .satisfiesExactly(
+                        call -> assertThat(call).contains(" create "),
+                        call -> assertThat(call).contains(" delete "));
+        assertCode(Code.UNAVAILABLE, this::created);
+        assertThat(events.isEmpty()).isTrue();
+    }
+
+    @Test
+    void aShimEndsWhenItsBundleIsGone() throws Exception {
+        Thread waiting = Thread.ofVirtual().start(() -> {
+            try {
+                service.awaitEnd(directory.resolve("gone"));
+            } catch (InterruptedException e) {
+                Thread.currentThread().interrupt();
+            }
+        });
+        assertThat(waiting.join(LIMIT)).isTrue();
+    }
+
+    @Test
     void inputMayEndBeforeItsProcessBegins() throws Exception {
         Path fifo = directory.resolve("in");
         assertThat(new ProcessBuilder("mkfifo", fifo.toString()).start().waitFor())
