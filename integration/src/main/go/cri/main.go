@@ -8,13 +8,17 @@
 //	cri SOCKET remove-pod POD
 //	cri SOCKET remove-image IMAGE
 //	cri SOCKET filesystem                      prints where images are kept, and the bytes and inodes that they take
+//	cri SOCKET call METHOD [REQUEST]           any call of the runtime service: RunPodSandbox, ContainerStatus, …; the request
+//	                                           in JSON, with the names of the protocol; prints the answer likewise
 package main
 
 import (
 	"context"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"os"
+	"reflect"
 	"strconv"
 	"time"
 
@@ -82,6 +86,8 @@ func run(args []string) error {
 			fmt.Println(fs.FsId.GetMountpoint(), fs.UsedBytes.GetValue(), fs.InodesUsed.GetValue())
 		}
 		return nil
+	case command == "call" && len(args) >= 1:
+		return c.call(ctx, args[0], argument(args, 1))
 	}
 	return fmt.Errorf("unknown command %q, or wrong arguments", command)
 }
@@ -191,4 +197,22 @@ func (c client) exec(ctx context.Context, container string, command []string) er
 		return fmt.Errorf("the command ended with %d", answer.ExitCode)
 	}
 	return nil
+}
+
+func (c client) call(ctx context.Context, name, text string) error {
+	method := reflect.ValueOf(c.RuntimeServiceClient).MethodByName(name)
+	if !method.IsValid() {
+		return fmt.Errorf("the runtime service has no method %q", name)
+	}
+	request := reflect.New(method.Type().In(1).Elem())
+	if text != "" {
+		if err := json.Unmarshal([]byte(text), request.Interface()); err != nil {
+			return fmt.Errorf("%s is no %s: %w", text, request.Type().Elem().Name(), err)
+		}
+	}
+	answer := method.Call([]reflect.Value{reflect.ValueOf(ctx), request})
+	if err, failed := answer[1].Interface().(error); failed {
+		return err
+	}
+	return json.NewEncoder(os.Stdout).Encode(answer[0].Interface())
 }

@@ -13,8 +13,10 @@ public enum Clients {
     SNAPSHOTS("snapshots"),
     /** containerd's own tests of clients, tasks and shims. */
     TASKS("tasks"),
-    /** A client of the container runtime interface. */
+    /** A client of the container runtime interface, and one that drives runtimes hard. */
     CRI("cri"),
+    /** Plug-ins that make containers' networks. */
+    CNI("cni"),
     NERDCTL("nerdctl"),
     /** containerd's client and server of ttrpc. */
     TTRPC("ttrpc");

@@ -27,14 +27,14 @@ import org.junit.jupiter.api.TestMethodOrder;
 @TestInstance(TestInstance.Lifecycle.PER_CLASS)
 @TestMethodOrder(MethodOrderer.OrderAnnotation.class)
 abstract class ClientScenarios {
-    private static final Duration LIMIT = Duration.ofMinutes(4);
+    static final Duration LIMIT = Duration.ofMinutes(4);
     /** Of random bytes, which no compression makes less. */
     private static final long BIG_BYTES = 24L << 20;
 
     private static final String MAKE_IMAGE = """
             set -e
             mkdir -p /image/bin /image/data /image/tmp
-            for program in sh cat id ls mkdir rm sha256sum sleep stat; do
+            for program in sh cat dd id ls mkdir rm sha256sum sleep stat tail tty; do
                 cp "/bin/$program" /image/bin/
                 for library in $(ldd "/bin/$program" | grep -o '/[^ ]*'); do
                     mkdir -p "/image$(dirname "$library")"
@@ -48,8 +48,8 @@ abstract class ClientScenarios {
     /** The CRI wants a network plug-in; this one makes nothing and says that it did. */
     private static final String MAKE_NETWORK = """
             set -e
-            mkdir -p /opt/cni /etc/cni/net.d
-            cat >/opt/cni/none <<'END'
+            mkdir -p /opt/network /etc/cni/net.d
+            cat >/opt/network/none <<'END'
             #!/bin/sh
             version=$(sed -n 's/.*"cniVersion": *"\\([0-9.]*\\)".*/\\1/p')
             case $CNI_COMMAND in
@@ -58,8 +58,8 @@ abstract class ClientScenarios {
                 "$version" "$CNI_IFNAME" "$CNI_NETNS" ;;
             esac
             END
-            chmod 755 /opt/cni/none
-            cp /opt/cni/none /opt/cni/loopback
+            chmod 755 /opt/network/none
+            cp /opt/network/none /opt/network/loopback
             echo '{"cniVersion":"0.4.0","name":"none","plugins":[{"type":"none"}]}' >/etc/cni/net.d/10-none.conflist
             """;
 
@@ -79,8 +79,10 @@ abstract class ClientScenarios {
     void startNode() {
         Root.assume();
         Repository repository = Repository.here();
-        List<TestHost.Bind> clients =
-                List.of(Built.orSkip(Clients.NERDCTL, repository), Built.orSkip(Clients.CRI, repository));
+        List<TestHost.Bind> clients = List.of(
+                Built.orSkip(Clients.NERDCTL, repository),
+                Built.orSkip(Clients.CRI, repository),
+                Built.orSkip(Clients.CNI, repository));
         registry = Registry.start(repository, prefix + "-reg");
         node = Node.create(repository, prefix + "-node", suite, registry, clients);
         TestHost host = node.host();
@@ -96,8 +98,11 @@ abstract class ClientScenarios {
                   # A test host may have no right to spare its pods.
                   restrict_oom_score_adj = true
                   [plugins."io.containerd.grpc.v1.cri".cni]
-                    bin_dir = "/opt/cni"
+                    bin_dir = "/opt/network"
                     conf_dir = "/etc/cni/net.d"
+                # How long nerdctl's restart policies wait.
+                [plugins."io.containerd.internal.v1.restart"]
+                  interval = "1s"
                 """.formatted(image));
         node.startSnapshotter();
         node.coldstart("index", image);
@@ -318,24 +323,25 @@ abstract class ClientScenarios {
         }
     }
 
-    private String[] command(String... arguments) {
+    String[] command(String... arguments) {
         List<String> command = new ArrayList<>(
                 List.of("/opt/nerdctl/nerdctl", "--snapshotter", "coldstart", "--cgroup-manager", "cgroupfs"));
+        command.addAll(List.of("--cni-path", "/opt/cni", "--cni-netconfpath", "/etc/cni/nerdctl"));
         command.addAll(List.of(arguments));
         return command.toArray(String[]::new);
     }
 
-    private String nerdctl(String... arguments) {
+    String nerdctl(String... arguments) {
         return succeed(command(arguments));
     }
 
-    private String cri(String... arguments) {
+    String cri(String... arguments) {
         List<String> command = new ArrayList<>(List.of("/opt/cri/cri", "/run/containerd/containerd.sock"));
         command.addAll(List.of(arguments));
         return succeed(command.toArray(String[]::new));
     }
 
-    private String succeed(String... command) {
+    String succeed(String... command) {
         Output output = node().host().run(LIMIT, command);
         assertThat(output.status())
                 .as("%s: %s%s", String.join(" ", command), output.out(), output.err())
@@ -343,7 +349,7 @@ abstract class ClientScenarios {
         return output.out();
     }
 
-    private void removeImages() {
+    void removeImages() {
         node().host()
                 .script(
                         LIMIT,
@@ -364,12 +370,12 @@ abstract class ClientScenarios {
     }
 
     /** No snapshot, in any namespace, and nothing of one on disk or mounted. */
-    private void assertNothingIsLeft() {
+    void assertNothingIsLeft() {
         TestHost host = node().host();
         host.await(
                 "containerd's garbage collection",
                 TestHost.SOON,
-                () -> List.of("default", "k8s.io", "one", "two").stream()
+                () -> List.of("default", "k8s.io", "one", "two", "stress").stream()
                                 .allMatch(namespace -> snapshots(namespace) == 0)
                         && mountedTrees() == 0
                         && host.ask("ls", "/var/lib/coldstart/fs", "/run/coldstart/t", "/run/coldstart/m")
@@ -377,11 +383,16 @@ abstract class ClientScenarios {
                                 .allMatch(line -> line.isEmpty() || line.endsWith(":")));
     }
 
-    private Node node() {
+    Node node() {
         if (node == null) {
             throw new IllegalStateException("the node was not started");
         }
         return node;
+    }
+
+    /** Its first process sleeps for ever if nothing else is said. */
+    String image() {
+        return image;
     }
 
     private Registry registry() {
