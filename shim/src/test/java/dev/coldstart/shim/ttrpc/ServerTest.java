@@ -10,9 +10,7 @@ import com.google.protobuf.StringValue;
 import dev.coldstart.proto.ttrpc.Request;
 import dev.coldstart.proto.ttrpc.Response;
 import java.io.IOException;
-import java.net.UnixDomainSocketAddress;
 import java.nio.ByteBuffer;
-import java.nio.channels.SocketChannel;
 import java.nio.file.Files;
 import java.nio.file.Path;
 import java.nio.file.attribute.PosixFilePermissions;
@@ -136,10 +134,10 @@ class ServerTest {
 
     @Test
     void answersTheDeadlineWhenTheHandlerDoesNot() throws Exception {
-        try (SocketChannel raw = connect()) {
-            send(raw, 1, (byte) 1, (byte) 0, request("Slow", 50_000_000L));
+        try (RawPeer raw = connect()) {
+            raw.send(1, 1, 0, request("Slow", 50_000_000L));
             assertThat(receive(raw).getStatus().getCode()).isEqualTo(Code.DEADLINE_EXCEEDED);
-            send(raw, 3, (byte) 1, (byte) 0, request("Wait", 50_000_000L));
+            raw.send(3, 1, 0, request("Wait", 50_000_000L));
             assertThat(receive(raw).getStatus().getCode()).isEqualTo(Code.DEADLINE_EXCEEDED);
             assertThat(interrupted.await(10, TimeUnit.SECONDS)).isTrue();
         }
@@ -147,41 +145,37 @@ class ServerTest {
 
     @Test
     void anEmptySuccessIsAFrameWithoutData() throws Exception {
-        try (SocketChannel raw = connect()) {
-            send(raw, 1, (byte) 1, (byte) 0, request("Nothing", 0));
-            ByteBuffer frame = ByteBuffer.allocate(Frame.HEADER_BYTES);
-            while (frame.hasRemaining()) {
-                raw.read(frame);
-            }
-            assertThat(frame.array()).containsExactly(0, 0, 0, 0, 0, 0, 0, 1, 2, 0);
+        try (RawPeer raw = connect()) {
+            raw.send(1, 1, 0, request("Nothing", 0));
+            assertThat(raw.receive().frame()).isEqualTo(new Frame(0, 1, Frame.RESPONSE, (byte) 0));
         }
     }
 
     @Test
     void refusesEvenAndRepeatedStreams() throws Exception {
-        try (SocketChannel raw = connect()) {
-            send(raw, 2, (byte) 1, (byte) 0, request("Nothing", 0));
+        try (RawPeer raw = connect()) {
+            raw.send(2, 1, 0, request("Nothing", 0));
             assertThat(receive(raw).getStatus().getCode()).isEqualTo(Code.INVALID_ARGUMENT);
-            send(raw, 5, (byte) 1, (byte) 0, request("Nothing", 0));
+            raw.send(5, 1, 0, request("Nothing", 0));
             assertThat(receive(raw)).isEqualTo(Response.getDefaultInstance());
-            send(raw, 5, (byte) 1, (byte) 0, request("Nothing", 0));
+            raw.send(5, 1, 0, request("Nothing", 0));
             assertThat(receive(raw).getStatus().getCode()).isEqualTo(Code.INVALID_ARGUMENT);
         }
     }
 
     @Test
     void readsPastWhatItDoesNotTake() throws Exception {
-        try (SocketChannel raw = connect()) {
-            send(raw, 1, (byte) 1, (byte) 0, new byte[Frame.MAX_DATA_BYTES + 1]);
+        try (RawPeer raw = connect()) {
+            raw.send(1, 1, 0, new byte[Frame.MAX_DATA_BYTES + 1]);
             assertThat(receive(raw).getStatus().getCode()).isEqualTo(Code.RESOURCE_EXHAUSTED);
             // An unknown type, and data of a call that is over: ignored.
-            send(raw, 3, (byte) 99, (byte) 0, new byte[10]);
-            send(raw, 1, (byte) 3, (byte) 1, new byte[10]);
-            send(raw, 3, (byte) 1, (byte) 2, request("Nothing", 0));
+            raw.send(3, 99, 0, new byte[10]);
+            raw.send(1, 3, 1, new byte[10]);
+            raw.send(3, 1, 2, request("Nothing", 0));
             assertThat(receive(raw).getStatus().getCode()).isEqualTo(Code.UNIMPLEMENTED);
-            send(raw, 5, (byte) 1, (byte) 0, new byte[] {(byte) 0xff, 1, 2});
+            raw.send(5, 1, 0, new byte[] {(byte) 0xff, 1, 2});
             assertThat(receive(raw).getStatus().getCode()).isEqualTo(Code.INVALID_ARGUMENT);
-            send(raw, 7, (byte) 1, (byte) 0, request("Nothing", 0));
+            raw.send(7, 1, 0, request("Nothing", 0));
             assertThat(receive(raw)).isEqualTo(Response.getDefaultInstance());
         }
     }
@@ -189,8 +183,8 @@ class ServerTest {
     @Test
     void aConnectionCutOffInAFrameLeavesTheOthersAlone() throws Exception {
         try (Client client = Client.connect(socket)) {
-            try (SocketChannel raw = connect()) {
-                raw.write(ByteBuffer.wrap(new byte[] {0, 0, 1, 0, 0, 0}));
+            try (RawPeer raw = connect()) {
+                raw.sendBytes(ByteBuffer.wrap(new byte[] {0, 0, 1, 0, 0, 0}));
             }
             assertThat(echo(client, "alive")).isEqualTo("alive");
         }
@@ -204,9 +198,9 @@ class ServerTest {
 
     @Test
     void drainWaitsForAnswers() throws Exception {
-        try (SocketChannel raw = connect()) {
-            send(raw, 1, (byte) 1, (byte) 0, request("Slow", 0));
-            send(raw, 3, (byte) 1, (byte) 0, request("Nothing", 0));
+        try (RawPeer raw = connect()) {
+            raw.send(1, 1, 0, request("Slow", 0));
+            raw.send(3, 1, 0, request("Nothing", 0));
             assertThat(receive(raw)).isEqualTo(Response.getDefaultInstance());
             Thread drain = Thread.ofVirtual().start(() -> {
                 try {
@@ -222,8 +216,8 @@ class ServerTest {
         }
     }
 
-    private SocketChannel connect() throws IOException {
-        return SocketChannel.open(UnixDomainSocketAddress.of(socket));
+    private RawPeer connect() throws IOException {
+        return RawPeer.connect(socket);
     }
 
     private static byte[] request(String method, long timeoutNanos) {
@@ -235,23 +229,9 @@ class ServerTest {
                 .toByteArray();
     }
 
-    private static void send(SocketChannel raw, int stream, byte type, byte flags, byte[] data) throws IOException {
-        ByteBuffer frame = ByteBuffer.allocate(Frame.HEADER_BYTES + data.length)
-                .putInt(data.length)
-                .putInt(stream)
-                .put(type)
-                .put(flags)
-                .put(data)
-                .flip();
-        while (frame.hasRemaining()) {
-            raw.write(frame);
-        }
-    }
-
-    private static Response receive(SocketChannel raw) throws IOException {
-        Connection connection = new Connection(raw);
-        Frame frame = connection.readFrame();
-        assertThat(frame.type()).isEqualTo(Frame.RESPONSE);
-        return Response.parseFrom(connection.readData(frame));
+    private static Response receive(RawPeer raw) throws IOException {
+        RawPeer.Received received = raw.receive();
+        assertThat(received.frame().type()).isEqualTo(Frame.RESPONSE);
+        return Response.parseFrom(received.data());
     }
 }
