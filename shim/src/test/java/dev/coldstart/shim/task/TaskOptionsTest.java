@@ -24,9 +24,31 @@ class TaskOptionsTest {
 
     @Test
     void takesForeignAndAbsentOptionsForDefaults() throws InvalidProtocolBufferException {
-        // What the CRI sends for a runtime whose options it does not know: its configuration's TOML.
-        ByteString foreign = ByteString.copyFromUtf8("BinaryName = \"x\"");
-        assertThat(TaskOptions.runc(any("runtimeoptions.v1.Options", foreign))).isEqualTo(Options.getDefaultInstance());
+        ByteString foreign = ByteString.copyFromUtf8("x");
+        assertThat(TaskOptions.runc(any("other.v1.Options", foreign))).isEqualTo(Options.getDefaultInstance());
         assertThat(TaskOptions.runc(Any.getDefaultInstance())).isEqualTo(Options.getDefaultInstance());
+    }
+
+    @Test
+    void readsWhatTheCriIsConfiguredWith() throws InvalidProtocolBufferException {
+        assertThat(configured("BinaryName = \"crun\"\nSystemdCgroup = true\nIoUid = 7\n"))
+                .isEqualTo(Options.newBuilder()
+                        .setBinaryName("crun")
+                        .setSystemdCgroup(true)
+                        .setIoUid(7)
+                        .build());
+        assertThat(configured("Unknown = 1\nRoot = 5\nNoPivotRoot = true"))
+                .isEqualTo(Options.newBuilder().setNoPivotRoot(true).build());
+        assertThat(configured("= broken")).isEqualTo(Options.getDefaultInstance());
+        assertThat(configured("")).isEqualTo(Options.getDefaultInstance());
+    }
+
+    private static Options configured(String toml) throws InvalidProtocolBufferException {
+        return TaskOptions.runc(any(
+                "runtimeoptions.v1.Options",
+                dev.coldstart.proto.containerd.runtimeoptions.Options.newBuilder()
+                        .setConfigBody(ByteString.copyFromUtf8(toml))
+                        .build()
+                        .toByteString()));
     }
 }
