@@ -120,11 +120,12 @@ class TaskSuiteIT {
 
     @ParameterizedTest
     @EnumSource(Suite.class)
-    void theKernelsDoingIsTold(Suite suite) {
+    void whatTheSuiteDoesNotAsk(Suite suite) {
         Root.assume();
         Repository repository = Repository.here();
+        TestHost.Bind nerdctl = Built.orSkip(Clients.NERDCTL, repository);
         try (Registry registry = Registry.start(repository, "tasks-reg");
-                Node node = Node.create(repository, "tasks-node", suite, registry)) {
+                Node node = Node.create(repository, "tasks-node", suite, registry, List.of(nerdctl))) {
             TestHost host = node.host();
             String image = registry.pushImage("busybox");
             node.startContainerd();
@@ -163,6 +164,22 @@ class TaskSuiteIT {
                     () -> host.ask("cat", "/var/log/events.log").contains("/tasks/exit"));
             assertThat(host.ask("cat", "/var/log/events.log")).containsSubsequence(order);
             host.stop(events);
+
+            // A terminal whose output goes to a logger, and nobody attached.
+            String nerdctlCommand = "/opt/nerdctl/nerdctl --snapshotter overlayfs --cgroup-manager cgroupfs ";
+            host.script(
+                    TestHost.SOON,
+                    nerdctlCommand
+                            + "run -d -t --net none --runtime io.containerd.coldstart.v1 --name term \"$1\" sh -c"
+                            + " 'tty; seq -s , 2000; sleep 1000'",
+                    image);
+            host.await(
+                    "the terminal's output",
+                    TestHost.SOON,
+                    () -> host.script(TestHost.SOON, nerdctlCommand + "logs term")
+                            .contains(",1999,2000"));
+            assertThat(host.script(TestHost.SOON, nerdctlCommand + "logs term")).contains("/dev/pts/0");
+            host.script(TestHost.SOON, nerdctlCommand + "rm -f term");
         }
     }
 

@@ -45,6 +45,9 @@ public final class Stdio implements AutoCloseable {
     private @Nullable Descriptor stdoutRead;
     private @Nullable Descriptor stderrRead;
     private @Nullable Logger logger;
+    /** A terminal's log file, or the logger's end. */
+    private @Nullable Descriptor log;
+
     private @Nullable UnixSocket console;
     private @Nullable Path consoleDirectory;
     private volatile @Nullable Descriptor master;
@@ -83,6 +86,7 @@ public final class Stdio implements AutoCloseable {
 
     private void prepare(Owner owner, Reaper reaper) throws IOException, InterruptedException {
         if (streams.terminal()) {
+            openLog(owner, reaper);
             Path directory = Files.createTempDirectory("console");
             consoleDirectory = directory;
             console = UnixSocket.listen(directory.resolve("s").toString());
@@ -101,10 +105,32 @@ public final class Stdio implements AutoCloseable {
                 childEnds.add(started.stderr());
                 ends = new Runc.Stdio(null, started.stdout(), started.stderr());
             }
-            default ->
-                throw new IOException("The stdio \"" + streams.stdout()
-                        + "\" cannot be used; a fifo's path, file:// or binary:// can.");
+            default -> throw unusable(streams.stdout());
         }
+    }
+
+    /** Where a terminal's output goes if not to a client. */
+    private void openLog(Owner owner, Reaper reaper) throws IOException {
+        String stdout = streams.stdout();
+        if (stdout.isEmpty()) {
+            return;
+        }
+        switch (scheme(stdout)) {
+            case "fifo" -> {}
+            case "file" -> log = openLogFile(path(stdout));
+            case "binary" -> {
+                Logger started = Logger.start(URI.create(stdout), owner, reaper);
+                logger = started;
+                started.stderr().close();
+                started.stdout().nonBlocking();
+                log = started.stdout();
+            }
+            default -> throw unusable(stdout);
+        }
+    }
+
+    private static IOException unusable(String stream) {
+        return new IOException("The stdio \"" + stream + "\" cannot be used; a fifo's path, file:// or binary:// can.");
     }
 
     private void pipes(Owner owner) throws LinuxException {
@@ -147,14 +173,17 @@ public final class Stdio implements AutoCloseable {
     }
 
     private void logFile(String path) throws IOException {
+        // One open file for both, so that their lines share an offset.
+        Descriptor file = child(openLogFile(path));
+        ends = new Runc.Stdio(null, file, file);
+    }
+
+    private static Descriptor openLogFile(String path) throws IOException {
         @Nullable Path parent = Path.of(path).getParent();
         if (parent != null) {
             Files.createDirectories(parent);
         }
-        // One open file for both, so that their lines share an offset.
-        Descriptor file = child(
-                Descriptor.open(path, Descriptor.O_WRONLY | Descriptor.O_CREAT | Descriptor.O_APPEND, LOG_FILE_MODE));
-        ends = new Runc.Stdio(null, file, file);
+        return Descriptor.open(path, Descriptor.O_WRONLY | Descriptor.O_CREAT | Descriptor.O_APPEND, LOG_FILE_MODE);
     }
 
     private static String scheme(String stream) {
@@ -198,8 +227,7 @@ public final class Stdio implements AutoCloseable {
     private void startTerminal(Descriptor terminal) throws IOException {
         terminal.nonBlocking();
         if (!streams.stdout().isEmpty()) {
-            outputs.add(Copier.start(
-                    "stdout", owned -> new Copier.Pair(terminal, openOutput(streams.stdout(), owned)), cancel));
+            outputs.add(Copier.start("stdout", owned -> new Copier.Pair(terminal, openTerminalOutput(owned)), cancel));
         }
         if (!streams.stdin().isEmpty()) {
             input = Copier.start("stdin", owned -> new Copier.Pair(openInput(owned), terminal), cancel);
@@ -228,6 +256,16 @@ public final class Stdio implements AutoCloseable {
                     },
                     cancel);
         }
+    }
+
+    /** A logger sees the end of its input when the terminal's output ends. */
+    private Descriptor openTerminalOutput(List<Descriptor> owned) throws LinuxException {
+        Descriptor to = log;
+        if (to == null) {
+            return openOutput(streams.stdout(), owned);
+        }
+        owned.add(to);
+        return to;
     }
 
     private Copier output(String name, Descriptor from, String to) {
@@ -348,7 +386,7 @@ public final class Stdio implements AutoCloseable {
         }
         closeStdin();
         for (@Nullable
-        Descriptor descriptor : new @Nullable Descriptor[] {stdinWrite, stdoutRead, stderrRead, master}) {
+        Descriptor descriptor : new @Nullable Descriptor[] {stdinWrite, stdoutRead, stderrRead, master, log}) {
             if (descriptor != null) {
                 descriptor.close();
             }
@@ -371,7 +409,7 @@ public final class Stdio implements AutoCloseable {
         List<Descriptor> readers = new ArrayList<>();
         for (String stream : List.of(streams.stdout(), streams.stderr())) {
             try {
-                if (!stream.isEmpty()) {
+                if (!stream.isEmpty() && scheme(stream).equals("fifo")) {
                     readers.add(Descriptor.open(path(stream), Descriptor.O_RDONLY | Descriptor.O_NONBLOCK, 0));
                 }
             } catch (LinuxException e) {
