@@ -111,7 +111,7 @@ class TaskSuiteIT {
 
     private static String left(TestHost host) {
         return host.ask("sh", "-c", """
-                ps -e -o args= | grep -E '^/opt/coldstart/runtime|ShimMain|^(/bin/)?(sleep [^i]|top|cat$)'
+                ps -e -o args= | grep -E '^/opt/coldstart/runtime|^(/bin/)?(sleep ([0-9]|inf$)|top|cat)'
                 ls /run/containerd/s
                 grep /run/containerd-test/ /proc/self/mountinfo
                 true

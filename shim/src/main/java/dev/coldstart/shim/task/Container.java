@@ -913,6 +913,10 @@ final class Container {
         if (result.succeeded()) {
             return;
         }
+        if (init.child().map(child -> child.exit().isDone()).orElse(false)) {
+            // Not every runtime finds words for it.
+            throw finished();
+        }
         String error = result.error();
         // runc's and crun's words for a process that is not there any more.
         for (String gone : List.of("not running", "no such process", "already finished", "does not exist")) {

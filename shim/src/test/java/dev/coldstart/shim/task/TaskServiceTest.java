@@ -460,6 +460,10 @@ class TaskServiceTest {
         runtime.failAt("kill", "invalid signal");
         assertCode(Code.UNKNOWN, () -> kill("", 15));
         Files.delete(runtime.bundle().resolve("fail-kill"));
+        kill("", 9);
+        waited("");
+        runtime.failAt("kill", "words of another runtime");
+        assertCode(Code.NOT_FOUND, () -> kill("", 9));
     }
 
     @Test
