@@ -42,7 +42,7 @@ public sealed interface Cgroup permits UnifiedCgroup, LegacyCgroup {
     /** The directory of a group within a mounted hierarchy. */
     static Optional<Path> directory(MountTable.Entry mount, String group) {
         String root = mount.root().equals("/") ? "" : mount.root();
-        if (!group.startsWith(root)) {
+        if (!group.equals(root) && !group.startsWith(root + "/")) {
             return Optional.empty();
         }
         return Optional.of(Path.of(mount.mountPoint() + group.substring(root.length())));
