@@ -149,6 +149,24 @@ class FrontEndTest {
     }
 
     @Test
+    void aLogThatNobodyReadsHoldsNothingUp() throws Exception {
+        Path log = bundle.resolve("log");
+        assertThat(Children.reaper()
+                        .spawn(new Spawn(List.of("mkfifo", log.toString())))
+                        .exit()
+                        .join()
+                        .status())
+                .isZero();
+        daemon("echo words >&2; echo \"unix://$socket\"; exec >&-; echo more >&2; echo wrote >>started");
+        assertThat(start(bundle, "one").status()).isZero();
+        long end = System.nanoTime() + Duration.ofSeconds(30).toNanos();
+        while (!Files.readString(bundle.resolve("started")).contains("wrote")) {
+            assertThat(System.nanoTime()).isLessThan(end);
+            Thread.sleep(10);
+        }
+    }
+
+    @Test
     void containersOfAPodShareADaemon() throws Exception {
         String pod = "{\"process\":{\"env\":[\"A=\\\"io.kubernetes.cri.sandbox-id\\\":\\\"evil\\\"\"]},"
                 + "\"annotations\":{\"io.kubernetes.cri.sandbox-id\":\"pod\"}}";
