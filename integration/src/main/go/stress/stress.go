@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"math/rand/v2"
+	"strings"
 	"sync"
 	"syscall"
 	"time"
@@ -139,7 +140,12 @@ func (n *node) live(ctx context.Context, id string, kind int) error {
 			return err
 		}
 	case 4:
-		if err := task.Pause(ctx); err != nil {
+		err := task.Pause(ctx)
+		// On cgroup v1 a process that waits for a disk does not freeze, and runc does not wait for long.
+		for ; err != nil && strings.Contains(err.Error(), "unable to freeze"); err = task.Pause(ctx) {
+			time.Sleep(100 * time.Millisecond)
+		}
+		if err != nil {
 			return fmt.Errorf("pause: %w", err)
 		}
 		if err := task.Resume(ctx); err != nil {

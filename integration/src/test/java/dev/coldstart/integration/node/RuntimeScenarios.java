@@ -224,7 +224,7 @@ abstract class RuntimeScenarios extends ClientScenarios {
 
         assertThat(probe(two, 10, "true").out()).doesNotContain("exit_code");
         assertThat(probe(two, 10, "exit 3").out()).contains("\"exit_code\":3");
-        assertThat(probe(two, 1, "sleep 1001").err()).contains("DeadlineExceeded");
+        assertThat(probe(two, 1, "exec sleep 1001").err()).contains("DeadlineExceeded");
         assertThat(host.run(TestHost.SOON, "pgrep", "-f", "^sleep 1001").succeeded())
                 .as("a probe that took too long goes on")
                 .isFalse();
