@@ -1,9 +1,11 @@
 package dev.coldstart.shim.stdio;
 
 import dev.coldstart.linux.Descriptor;
+import dev.coldstart.linux.Errno;
 import dev.coldstart.linux.EventFd;
 import dev.coldstart.linux.LinuxException;
 import dev.coldstart.linux.Pipe;
+import dev.coldstart.linux.Poll;
 import dev.coldstart.linux.Terminal;
 import dev.coldstart.linux.UnixSocket;
 import dev.coldstart.shim.process.Reaper;
@@ -30,6 +32,9 @@ import org.jspecify.annotations.Nullable;
  */
 public final class Stdio implements AutoCloseable {
     private static final Duration OPEN_LIMIT = Duration.ofSeconds(30);
+    /** How often a fifo that has no reader yet is looked at. */
+    private static final int READER_MILLIS = 5;
+
     private static final int CONSOLE_LIMIT_MILLIS = 10_000;
     private static final int LOG_FILE_MODE = 0644;
 
@@ -278,14 +283,31 @@ public final class Stdio implements AutoCloseable {
                 cancel);
     }
 
-    /** Blocks until the fifo has a reader, then holds one too: a client may go away and come back. */
-    private static Descriptor openOutput(String stream, List<Descriptor> owned) throws LinuxException {
+    /**
+     * Waits until the fifo has a reader, then holds one too: a client may go away and come back. It looks again and again,
+     * because an open that blocks does so for ever when the client gives up and removes the fifo.
+     */
+    private Descriptor openOutput(String stream, List<Descriptor> owned) throws LinuxException {
         String path = path(stream);
-        Descriptor write = Descriptor.open(path, Descriptor.O_WRONLY, 0);
+        Descriptor write = openWriter(path);
         owned.add(write);
         owned.add(Descriptor.open(path, Descriptor.O_RDONLY | Descriptor.O_NONBLOCK, 0));
-        write.nonBlocking();
         return write;
+    }
+
+    private Descriptor openWriter(String path) throws LinuxException {
+        try (Poll cancelled = new Poll(1)) {
+            cancelled.watch(0, cancel.descriptor(), Poll.READABLE);
+            while (true) {
+                try {
+                    return Descriptor.open(path, Descriptor.O_WRONLY | Descriptor.O_NONBLOCK, 0);
+                } catch (LinuxException e) {
+                    if (e.errno() != Errno.ENXIO || cancelled.await(READER_MILLIS)) {
+                        throw e;
+                    }
+                }
+            }
+        }
     }
 
     private Descriptor openInput(List<Descriptor> owned) throws LinuxException {
@@ -380,7 +402,6 @@ public final class Stdio implements AutoCloseable {
         closeChildEnds();
         closeConsole();
         cancel.signal();
-        unblockOpens();
         for (Copier copier : copiers()) {
             copier.finished().join();
         }
@@ -397,29 +418,6 @@ public final class Stdio implements AutoCloseable {
             running.close();
         }
         cancel.close();
-    }
-
-    /** Threads that still wait for a fifo's reader get one. */
-    private void unblockOpens() {
-        List<Copier> blocked =
-                outputs.stream().filter(copier -> !copier.opened().isDone()).toList();
-        if (blocked.isEmpty()) {
-            return;
-        }
-        List<Descriptor> readers = new ArrayList<>();
-        for (String stream : List.of(streams.stdout(), streams.stderr())) {
-            try {
-                if (!stream.isEmpty() && scheme(stream).equals("fifo")) {
-                    readers.add(Descriptor.open(path(stream), Descriptor.O_RDONLY | Descriptor.O_NONBLOCK, 0));
-                }
-            } catch (LinuxException e) {
-                // A fifo that is gone cannot be waited for either: that open has failed.
-            }
-        }
-        for (Copier copier : blocked) {
-            copier.opened().handle((_, _) -> true).join();
-        }
-        readers.forEach(Descriptor::close);
     }
 
     private void closeChildEnds() {

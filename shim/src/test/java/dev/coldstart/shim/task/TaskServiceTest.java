@@ -301,6 +301,40 @@ class TaskServiceTest {
     }
 
     @Test
+    void anExecWhoseClientIsGoneDoesNotHoldUpItsContainer() throws Exception {
+        Path fifo = directory.resolve("out");
+        assertThat(new ProcessBuilder("mkfifo", fifo.toString()).start().waitFor())
+                .isZero();
+        created();
+        started("");
+        call(
+                "Exec",
+                ExecProcessRequest.newBuilder()
+                        .setId("c")
+                        .setExecId("e")
+                        .setStdout(fifo.toString())
+                        .setSpec(Any.newBuilder().setValue(ByteString.copyFromUtf8("{\"args\":[\"a\"]}")))
+                        .build());
+        CompletableFuture<Throwable> failure = new CompletableFuture<>();
+        Thread.ofVirtual().start(() -> {
+            try {
+                failure.complete(new AssertionError("started as " + started("e")));
+            } catch (Exception e) {
+                failure.complete(e);
+            }
+        });
+        while (!Files.exists(runtime.bundle().resolve("e.pid"))) {
+            Thread.sleep(10);
+        }
+        Thread.sleep(50);
+        Files.delete(fifo);
+        assertThat(failure.get()).hasMessageContaining("stdio cannot be opened");
+        kill("", 9);
+        assertThat(waited("")).isEqualTo(137);
+        deleted("");
+    }
+
+    @Test
     void inputMayEndBeforeItsProcessBegins() throws Exception {
         Path fifo = directory.resolve("in");
         assertThat(new ProcessBuilder("mkfifo", fifo.toString()).start().waitFor())
