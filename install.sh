@@ -52,7 +52,7 @@ for program in coldstart coldstart-containerd coldstart-snapshotter coldstart-pl
 done
 
 if [ -d /etc/systemd/system ]; then
-    for unit in coldstart-snapshotter.service coldstart-planner.service; do
+    for unit in coldstart-snapshotter.service coldstart-shim-pool.service coldstart-planner.service; do
         sed "s|@PREFIX@|$prefix|" "$prefix/share/systemd/$unit" >"/etc/systemd/system/$unit"
     done
     [ ! -d /run/systemd/system ] || systemctl daemon-reload
@@ -68,7 +68,7 @@ else
     echo "  coldstart-containerd add                            # again, when what it said above is mended"
 fi
 cat <<END
-  systemctl enable --now coldstart-snapshotter        # and coldstart-planner, on one host of the cluster
+  systemctl enable --now coldstart-snapshotter coldstart-shim-pool        # and coldstart-planner, on one host of the cluster
   coldstart doctor                                    # what works and what does not
   kubectl apply -f $prefix/share/kubernetes/runtimeclass.yaml        # with Kubernetes
 END

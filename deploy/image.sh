@@ -46,7 +46,18 @@ main_of() {
 
 flags_of() {
     case $1 in
-    coldstart | coldstart-shim) echo "$flags $short" ;;
+    coldstart) echo "$flags $short" ;;
+    # One for each pod, and it lives as long as the pod does: memory counts. The cache is mapped where it was made for, not moved
+    # to a random address, so that its pages stay the file's, which all shims share; everything else is placed at random as
+    # ever. Compiling takes memory, and time in which a container waits: it is left for what runs often, without inlining, and
+    # not begun at once for what ran in training; the C library gives back what it took. Sockets' provider is named, as looking
+    # for others opens all jars.
+    coldstart-shim)
+        echo "$flags $short -Xms8m -Xmn2m -Xmx64m -XX:-Inline -XX:Tier3InvocationThreshold=1000" \
+            "-XX:Tier3MinInvocationThreshold=500 -XX:Tier3CompileThreshold=5000 -XX:TrimNativeHeapInterval=10000" \
+            "-XX:+UnlockDiagnosticVMOptions -XX:ArchiveRelocationMode=0 -XX:-AOTReplayTraining" \
+            "-Djava.nio.channels.spi.SelectorProvider=sun.nio.ch.EPollSelectorProvider"
+        ;;
     coldstart-planner) echo "$flags -Djava.library.path=$glpk_native" ;;
     # jnr-fuse's libraries use Unsafe, and the JVM would warn of it. Much memory is needed only while a layer is read for the
     # first time, or bytes are fetched: what is freed goes back to the system. The heap never shrinks below the size it
@@ -99,8 +110,8 @@ for program in coldstart coldstart-snapshotter coldstart-planner coldstart-shim;
     launcher "$program" "-XX:AOTCacheOutput=\$home/aot/$program.aot" "$class_path" >"$out/bin/.train-$program"
     chmod 755 "$out/bin/$program" "$out/bin/.train-$program"
 done
-install -m 755 "$here/bin/containerd-shim-coldstart-v1" "$here/bin/coldstart-keeper" "$here/bin/coldstart-containerd" \
-    "$out/bin/"
+install -m 755 "$here/bin/containerd-shim-coldstart-v1" "$here/bin/coldstart-shim-pool" "$here/bin/coldstart-shim-rehearsal" \
+    "$here/bin/coldstart-keeper" "$here/bin/coldstart-containerd" "$out/bin/"
 mkdir "$out/share"
 cp -R "$here/containerd" "$here/systemd" "$here/kubernetes" "$out/share/"
 
@@ -183,7 +194,7 @@ train_planner() {
 
 train_shim() {
     mkdir "$work/shim"
-    COLDSTART_CONFIG=$work/config.toml train_with ShimLife.java "$out/bin/.train-coldstart-shim" "$work/shim"
+    COLDSTART_CONFIG=$work/config.toml train_with ShimLife.java "$out" "$work/shim"
     cp "$work/calls.log" "$work/coldstart-shim.log"
 }
 

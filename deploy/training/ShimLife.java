@@ -21,40 +21,26 @@ import java.io.File;
 import java.io.IOException;
 import java.nio.file.Files;
 import java.nio.file.Path;
-import java.nio.file.attribute.PosixFilePermissions;
 import java.time.Duration;
 import java.util.Map;
 import java.util.concurrent.TimeUnit;
 
 /**
- * Leads the shim's daemon through a container's life, so that the JVM can record what an AOT cache needs. The container is a
- * {@code sleep} behind a script in runc's place, and needs no rights.
+ * Leads the shim's daemon through its wait in a pool and a container's life, so that the JVM can record what an AOT cache needs.
+ * The container is a {@code sleep} behind a script in runc's place, and needs no rights.
  */
 final class ShimLife {
-    private static final Duration LIMIT = Duration.ofSeconds(20);
-    private static final String RUNTIME = """
-            #!/bin/sh
-            # Takes runc's place: a process instead of a container.
-            while [ $# -gt 0 ]; do
-                case $1 in
-                    --pid-file) pid_file=$2; shift ;;
-                    create|exec) verb=$1 ;;
-                    kill) kill -9 "$(cat init.pid)" ;;
-                esac
-                shift
-            done
-            case ${verb-} in
-                create) sleep 1000 & ;;
-                exec) sleep 0.2 & ;;
-                *) exit 0 ;;
-            esac
-            printf %s $! >"$pid_file"
+    private static final Duration LIMIT = Duration.ofSeconds(60);
+    /** Starts a shim as coldstart-shim-pool does. */
+    private static final String WAIT = """
+            cd / && mkfifo "$1/$$.in" "$1/$$.out" &&
+                exec "$2/bin/.train-coldstart-shim" -pool "$1" -rehearsal "$2/bin/coldstart-shim-rehearsal"
             """;
 
     /**
      * Runs the daemon and ends it.
      *
-     * @param arguments the daemon's launcher, and an empty directory to work in
+     * @param arguments the programs' directory, and an empty directory to work in
      */
     public static void main(String[] arguments) throws Exception {
         Path directory = Path.of(arguments[1]).toAbsolutePath();
@@ -65,36 +51,68 @@ final class ShimLife {
                  "process":{"args":["sleep","1000"],"cwd":"/","env":["PATH=/usr/bin:/bin"]},"root":{"path":"rootfs"},
                  "linux":{"cgroupsPath":"/t","namespaces":[{"type":"pid"},{"type":"network","path":"/proc/1/ns/net"}]}}
                 """);
-        Path runtime = Files.writeString(directory.resolve("runc"), RUNTIME);
-        Files.setPosixFilePermissions(runtime, PosixFilePermissions.fromString("rwx------"));
+        Path programs = Path.of(arguments[0]).toAbsolutePath();
+        Path runtime = programs.resolve("bin/coldstart-shim-rehearsal");
         Path output = Files.createFile(directory.resolve("out"));
-        Process daemon = new ProcessBuilder(
-                        Path.of(arguments[0]).toAbsolutePath().toString(),
-                        "-namespace",
-                        "training",
-                        "-id",
-                        "t",
-                        "-address",
-                        directory.resolve("containerd.sock").toString(),
-                        "-socket",
-                        directory.resolve("s").toString())
-                .directory(bundle.toFile())
+        Path pool = Files.createDirectories(directory.resolve("pool"));
+        Files.createSymbolicLink(pool.resolve("home"), programs);
+        Process daemon = new ProcessBuilder("sh", "-c", WAIT, "sh", pool.toString(), programs.toString())
                 .redirectInput(ProcessBuilder.Redirect.from(new File("/dev/null")))
+                .redirectOutput(ProcessBuilder.Redirect.INHERIT)
                 .redirectError(ProcessBuilder.Redirect.INHERIT)
                 .start();
-        try (BufferedReader answer = daemon.inputReader()) {
-            String address = answer.readLine();
-            if (address == null || !address.startsWith("unix://")) {
-                throw new IOException("the daemon did not start: " + address);
-            }
+        try {
+            awaitReady(daemon, pool.resolve(daemon.pid() + ".ready"));
+            String address = start(programs, pool, bundle, directory);
             try (Client client = Client.connect(Path.of(address.substring("unix://".length())))) {
                 live(client, bundle, runtime, output);
             }
             if (!daemon.waitFor(LIMIT.toSeconds(), TimeUnit.SECONDS)) {
                 throw new IOException("the daemon did not end");
             }
+            Files.delete(Path.of(address.substring("unix://".length())).getParent());
         } finally {
             daemon.destroyForcibly();
+        }
+    }
+
+    private static void awaitReady(Process daemon, Path ready) throws IOException, InterruptedException {
+        long end = System.nanoTime() + LIMIT.toNanos();
+        while (!Files.exists(ready)) {
+            if (!daemon.isAlive() || System.nanoTime() > end) {
+                throw new IOException("the daemon did not get ready");
+            }
+            Thread.sleep(50);
+        }
+    }
+
+    /** As containerd does; the shim's address. */
+    private static String start(Path programs, Path pool, Path bundle, Path directory) throws IOException {
+        // Of a short name: a socket's may have 107 bytes, and has a digest in it.
+        Path sockets = Files.createTempDirectory("shim");
+        ProcessBuilder start = new ProcessBuilder(
+                        programs.resolve("bin/containerd-shim-coldstart-v1").toString(),
+                        "-namespace",
+                        "training",
+                        "-id",
+                        "t",
+                        "-address",
+                        directory.resolve("containerd.sock").toString(),
+                        "start")
+                .directory(bundle.toFile())
+                .redirectInput(ProcessBuilder.Redirect.from(new File("/dev/null")))
+                .redirectError(ProcessBuilder.Redirect.INHERIT);
+        start.environment()
+                .putAll(Map.of(
+                        "COLDSTART_POOL", pool.toString(),
+                        "COLDSTART_POOL_LIMIT", Long.toString(LIMIT.toSeconds()),
+                        "COLDSTART_SOCKETS", sockets.toString()));
+        try (BufferedReader answer = start.start().inputReader()) {
+            String address = answer.readLine();
+            if (address == null || !address.startsWith("unix://")) {
+                throw new IOException("the shim did not start: " + address);
+            }
+            return address;
         }
     }
 

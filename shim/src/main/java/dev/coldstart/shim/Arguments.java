@@ -15,7 +15,7 @@ import org.jspecify.annotations.Nullable;
  * @param words what follows
  */
 record Arguments(Map<String, String> flags, List<String> words) {
-    private static final Set<String> SWITCHES = Set.of("debug", "v", "version", "info");
+    private static final Set<String> SWITCHES = Set.of("debug", "v", "version", "info", "pool-settings");
 
     static Arguments parse(List<String> arguments) {
         Map<String, String> flags = new HashMap<>();
@@ -46,9 +46,5 @@ record Arguments(Map<String, String> flags, List<String> words) {
             throw new IllegalArgumentException("the flag -" + flag + " is missing or empty");
         }
         return value;
-    }
-
-    String optional(String flag) {
-        return flags.getOrDefault(flag, "");
     }
 }

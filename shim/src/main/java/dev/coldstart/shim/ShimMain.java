@@ -9,8 +9,15 @@ import dev.coldstart.linux.LinuxException;
 import dev.coldstart.proto.containerd.runc.Options;
 import dev.coldstart.proto.containerd.runtime.bootstrap.BootstrapParams;
 import dev.coldstart.proto.containerd.runtime.bootstrap.Extension;
+import dev.coldstart.proto.containerd.task.CreateTaskRequest;
 import dev.coldstart.shim.event.Publisher;
+import dev.coldstart.shim.log.LateLogger;
+import dev.coldstart.shim.pool.Caller;
+import dev.coldstart.shim.pool.Rehearsal;
+import dev.coldstart.shim.pool.Request;
+import dev.coldstart.shim.pool.Slot;
 import dev.coldstart.shim.process.Reaper;
+import dev.coldstart.shim.snapshot.ShimConfig;
 import dev.coldstart.shim.snapshot.Snapshots;
 import dev.coldstart.shim.task.Node;
 import dev.coldstart.shim.task.TaskOptions;
@@ -19,6 +26,8 @@ import dev.coldstart.shim.ttrpc.Server;
 import java.io.FileDescriptor;
 import java.io.FileOutputStream;
 import java.io.IOException;
+import java.net.UnixDomainSocketAddress;
+import java.nio.channels.SocketChannel;
 import java.nio.charset.StandardCharsets;
 import java.nio.file.Files;
 import java.nio.file.Path;
@@ -32,13 +41,14 @@ import java.util.concurrent.CompletableFuture;
 
 /**
  * The shim's daemon: one for each pod, started by the script {@code containerd-shim-coldstart-v1}, which waits for the
- * address on its stdout. Its working directory is the bundle of the pod's first container.
+ * address on its stdout, or beforehand by {@code coldstart-shim-pool}, to be taken by that script. Its working directory
+ * is the bundle of the pod's first container.
  */
 public final class ShimMain {
-    private static final System.Logger LOG = System.getLogger(ShimMain.class.getName());
+    private static final System.Logger LOG = new LateLogger(ShimMain.class);
     private static final Duration FLUSH = Duration.ofSeconds(5);
     private static final Duration FIRST_RETRY = Duration.ofSeconds(1);
-    private static final Path ADDRESS_FILE = Path.of("address");
+    private static final int MAX_OPTIONS_BYTES = 10 << 20;
 
     private ShimMain() {}
 
@@ -46,11 +56,29 @@ public final class ShimMain {
      * Serves until containerd says {@code Shutdown}.
      *
      * @param arguments {@code -namespace NS -id ID -address GRPC_SOCKET -socket PATH [-debug]}, and task options as a
-     *     google.protobuf.Any on stdin
+     *     google.protobuf.Any on stdin; or {@code -pool DIRECTORY -rehearsal SCRIPT}, to wait there for all that; or
+     *     {@code -pool-settings}, to print what the pool's keeper wants to know, for a shell
      */
     public static void main(String[] arguments) throws InterruptedException {
+        Arguments flags = Arguments.parse(List.of(arguments));
         try {
-            serve(Arguments.parse(List.of(arguments)), System.getenv());
+            if (flags.flags().containsKey("pool-settings")) {
+                ShimConfig config = ShimConfig.read(config(System.getenv()));
+                System.out.println("size=" + config.pool() + " ceiling=" + config.poolMemory() / 1024);
+                System.exit(0);
+            }
+            CompletableFuture<Reaper> reaper = reaperBesideAllElse();
+            if (flags.flags().containsKey("pool")) {
+                waitAndServe(Path.of(flags.required("pool")), Path.of(flags.required("rehearsal")), reaper);
+            } else {
+                new Daemon(
+                                flags.required("namespace"),
+                                flags.required("id"),
+                                Path.of(flags.required("socket")),
+                                Path.of("").toAbsolutePath(),
+                                System.getenv())
+                        .serve(System.in.readNBytes(MAX_OPTIONS_BYTES), Optional.empty(), reaper);
+            }
         } catch (IOException | IllegalArgumentException e) {
             // Stdout is the answer of `start`, which shows it as the reason.
             System.out.println("The shim cannot start: " + e.getMessage());
@@ -59,33 +87,96 @@ public final class ShimMain {
         System.exit(0);
     }
 
-    private static void serve(Arguments arguments, Map<String, String> environment)
-            throws IOException, InterruptedException {
-        String namespace = arguments.required("namespace");
-        Path socket = Path.of(arguments.required("socket"));
-        joinCgroup(arguments, System.in.readNBytes(10 << 20));
-        Optional<Path> events = Optional.ofNullable(environment.get("TTRPC_ADDRESS"))
-                .filter(address -> !address.isEmpty())
-                .map(Path::of);
-        CompletableFuture<Node> node = new CompletableFuture<>();
-        TaskService tasks = new TaskService(node::join);
-        Server server = Server.start(socket, tasks.methods());
-        Publisher publisher = Publisher.start(events, namespace, FIRST_RETRY);
-        Runtime.getRuntime().addShutdownHook(new Thread(() -> end(server, publisher), "end"));
-        String address = "unix://" + socket;
-        writeAddress(address);
-        answer(address);
+    /** Linking what it needs takes as long as all else until the answer, and has a processor of its own. */
+    private static CompletableFuture<Reaper> reaperBesideAllElse() {
+        CompletableFuture<Reaper> reaper = new CompletableFuture<>();
+        Thread.ofPlatform().daemon().name("link").start(() -> {
+            try {
+                Descriptor.nonBlockingStandardError();
+                reaper.complete(Reaper.start());
+            } catch (LinuxException e) {
+                LOG.log(WARNING, "No container can run: {0}", e.getMessage());
+                reaper.completeExceptionally(e);
+            }
+        });
+        return reaper;
+    }
 
-        // What takes its time (native handles are linked when first used) comes after the answer.
-        Path config = Path.of(environment.getOrDefault("COLDSTART_CONFIG", "/etc/coldstart/config.toml"));
-        try {
-            Descriptor.nonBlockingStandardError();
-            node.complete(new Node(namespace, environment, Reaper.start(), publisher, new Snapshots(config)));
-        } catch (LinuxException e) {
-            node.completeExceptionally(e);
-            LOG.log(WARNING, "No container can run: {0}", e.getMessage());
+    private static Path config(Map<String, String> environment) {
+        return Path.of(environment.getOrDefault("COLDSTART_CONFIG", "/etc/coldstart/config.toml"));
+    }
+
+    private static void waitAndServe(Path pool, Path rehearsal, CompletableFuture<Reaper> reaper)
+            throws IOException, InterruptedException {
+        try (Slot slot = Slot.open(pool)) {
+            new Rehearsal(pool.resolve(ProcessHandle.current().pid() + ".rehearsal"), rehearsal, reaper.join()).run();
+            Request request = slot.await();
+            try {
+                Caller caller = new Caller(request.caller());
+                Map<String, String> environment = caller.environment();
+                byte[] options = caller.options();
+                Path bundle = caller.bundle();
+                Path socket = request.path();
+                if (answers(socket)) {
+                    writeAddress(bundle, "unix://" + socket);
+                    slot.answer("unix://" + socket);
+                    return;
+                }
+                Files.deleteIfExists(socket);
+                caller.inherit();
+                caller.log();
+                Descriptor.nonBlockingStandardError();
+                new Daemon(request.namespace(), request.id(), socket, bundle, environment)
+                        .serve(options, Optional.of(slot), reaper);
+            } catch (IOException e) {
+                // The caller starts a JVM of its own, which has no such trouble, or tells of it.
+                slot.answer("The pool is of no use here: " + e.getMessage());
+                throw e;
+            }
         }
-        tasks.awaitEnd(Path.of("").toAbsolutePath());
+    }
+
+    private static boolean answers(Path socket) {
+        if (!Files.exists(socket)) {
+            return false;
+        }
+        try (SocketChannel _ = SocketChannel.open(UnixDomainSocketAddress.of(socket))) {
+            return true;
+        } catch (IOException e) {
+            return false;
+        }
+    }
+
+    /** A shim that knows whom it serves. */
+    private record Daemon(String namespace, String id, Path socket, Path bundle, Map<String, String> environment) {
+        /**
+         * @param stdin the options
+         * @param slot where the caller waits for the address; empty if it reads it from stdout
+         */
+        void serve(byte[] stdin, Optional<Slot> slot, CompletableFuture<Reaper> reaper)
+                throws IOException, InterruptedException {
+            joinCgroup(id, namespace, stdin);
+            Optional<Path> events = Optional.ofNullable(environment.get("TTRPC_ADDRESS"))
+                    .filter(address -> !address.isEmpty())
+                    .map(Path::of);
+            Publisher publisher = Publisher.start(events, namespace, FIRST_RETRY);
+            Snapshots snapshots = new Snapshots(config(environment));
+            CompletableFuture<Node> node =
+                    reaper.thenApply(ready -> new Node(namespace, environment, ready, publisher, snapshots));
+            TaskService tasks = new TaskService(node::join);
+            Server server = Server.start(socket, tasks.methods());
+            Runtime.getRuntime().addShutdownHook(new Thread(() -> end(server, publisher), "end"));
+            String address = "unix://" + socket;
+            writeAddress(bundle, address);
+            if (slot.isPresent()) {
+                slot.get().answer(address);
+            } else {
+                answer(address);
+                // The first message to be parsed initialises what all share, while containerd connects.
+                var _ = CreateTaskRequest.getDefaultInstance();
+            }
+            tasks.awaitEnd(bundle);
+        }
     }
 
     private static void answer(String address) throws IOException {
@@ -97,10 +188,10 @@ public final class ShimMain {
     }
 
     /** containerd 1.6 and 1.7 find the shim by this file after their restart. */
-    private static void writeAddress(String address) throws IOException {
-        Path temporary = Path.of(".address");
+    private static void writeAddress(Path bundle, String address) throws IOException {
+        Path temporary = bundle.resolve(".address");
         Files.writeString(temporary, address);
-        Files.move(temporary, ADDRESS_FILE, StandardCopyOption.ATOMIC_MOVE);
+        Files.move(temporary, bundle.resolve("address"), StandardCopyOption.ATOMIC_MOVE);
     }
 
     private static void end(Server server, Publisher publisher) {
@@ -116,10 +207,9 @@ public final class ShimMain {
     }
 
     /** Either message also parses as the other; only BootstrapParams repeats the flags. */
-    static Options options(Arguments arguments, byte[] stdin) throws InvalidProtocolBufferException {
+    static Options options(String id, String namespace, byte[] stdin) throws InvalidProtocolBufferException {
         BootstrapParams bootstrap = BootstrapParams.parseFrom(stdin);
-        if (!bootstrap.getInstanceId().equals(arguments.optional("id"))
-                || !bootstrap.getNamespace().equals(arguments.optional("namespace"))) {
+        if (!bootstrap.getInstanceId().equals(id) || !bootstrap.getNamespace().equals(namespace)) {
             return TaskOptions.runc(Any.parseFrom(stdin));
         }
         for (Extension extension : bootstrap.getExtensionsList()) {
@@ -132,13 +222,13 @@ public final class ShimMain {
     }
 
     /** The options on stdin may name a control group for the shim itself. */
-    private static void joinCgroup(Arguments arguments, byte[] stdin) throws IOException {
+    private static void joinCgroup(String id, String namespace, byte[] stdin) throws IOException {
         if (stdin.length == 0) {
             return;
         }
         Options options;
         try {
-            options = options(arguments, stdin);
+            options = options(id, namespace, stdin);
         } catch (InvalidProtocolBufferException e) {
             LOG.log(WARNING, "The options on stdin cannot be parsed and are not used: {0}", e.getMessage());
             return;

@@ -14,8 +14,7 @@ class ArgumentsTest {
         assertThat(arguments.required("namespace")).isEqualTo("ns");
         assertThat(arguments.required("id")).isEqualTo("x=y");
         assertThat(arguments.required("address")).isEqualTo("/a");
-        assertThat(arguments.optional("debug")).isEqualTo("true");
-        assertThat(arguments.optional("bundle")).isEmpty();
+        assertThat(arguments.flags()).containsEntry("debug", "true").doesNotContainKey("bundle");
         assertThat(arguments.words()).containsExactly("start", "-not-a-flag");
     }
 

@@ -64,6 +64,7 @@ class FrontEndTest {
                 echo "$*" >>started
                 cat >stdin
                 cat /proc/self/oom_score_adj >score
+                echo "$LC_ALL" >locale
                 while [ $# -gt 0 ]; do
                     [ "$1" != -socket ] || socket=$2
                     shift
@@ -99,6 +100,7 @@ class FrontEndTest {
                 Descriptor error = Descriptor.open(err.toString(), create, 0600)) {
             Map<String, String> environment = new HashMap<>(System.getenv());
             environment.put("PATH", directory.resolve("bin") + ":" + System.getenv("PATH"));
+            environment.put("LC_ALL", "C.UTF-8");
             environment.put("COLDSTART_SOCKETS", directory.resolve("s").toString());
             int status = Children.reaper()
                     .spawn(new Spawn(command)
@@ -137,6 +139,8 @@ class FrontEndTest {
         assertThat(Files.readString(bundle.resolve("started")))
                 .contains("-namespace ns -id one -address /run/c.sock -socket " + directory + "/s/");
         assertThat(bundle.resolve("stdin")).hasContent("options");
+        // Not the script's own, which runc and hooks would get too.
+        assertThat(bundle.resolve("locale")).hasContent("C.UTF-8");
         int own = Integer.parseInt(
                 Files.readString(Path.of("/proc/self/oom_score_adj")).strip());
         assertThat(bundle.resolve("score")).hasContent(Integer.toString(Math.min(1000, own + 1)));

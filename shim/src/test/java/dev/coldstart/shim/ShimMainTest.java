@@ -6,7 +6,6 @@ import com.google.protobuf.Any;
 import dev.coldstart.proto.containerd.runc.Options;
 import dev.coldstart.proto.containerd.runtime.bootstrap.BootstrapParams;
 import dev.coldstart.proto.containerd.runtime.bootstrap.Extension;
-import java.util.List;
 import org.junit.jupiter.api.Test;
 
 class ShimMainTest {
@@ -16,17 +15,16 @@ class ShimMainTest {
             .setTypeUrl("containerd.runc.v1.Options")
             .setValue(OPTIONS.toByteString())
             .build();
-    private static final Arguments ARGUMENTS = Arguments.parse(List.of("-id", "c", "-namespace", "ns"));
 
     @Test
     void findsOptionsInBothFormsOfStdin() throws Exception {
-        assertThat(ShimMain.options(ARGUMENTS, ANY.toByteArray())).isEqualTo(OPTIONS);
+        assertThat(ShimMain.options("c", "ns", ANY.toByteArray())).isEqualTo(OPTIONS);
         BootstrapParams bootstrap = BootstrapParams.newBuilder()
                 .setInstanceId("c")
                 .setNamespace("ns")
                 .addExtensions(Extension.newBuilder().setValue(Any.newBuilder().setTypeUrl("other.Type")))
                 .addExtensions(Extension.newBuilder().setValue(ANY))
                 .build();
-        assertThat(ShimMain.options(ARGUMENTS, bootstrap.toByteArray())).isEqualTo(OPTIONS);
+        assertThat(ShimMain.options("c", "ns", bootstrap.toByteArray())).isEqualTo(OPTIONS);
     }
 }

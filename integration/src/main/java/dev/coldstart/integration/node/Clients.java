@@ -19,7 +19,9 @@ public enum Clients {
     CNI("cni"),
     NERDCTL("nerdctl"),
     /** containerd's client and server of ttrpc. */
-    TTRPC("ttrpc");
+    TTRPC("ttrpc"),
+    /** Measures runtimes. */
+    SHIMS("shims");
 
     private final String name;
 

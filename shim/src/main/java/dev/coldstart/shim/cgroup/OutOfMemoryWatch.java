@@ -6,6 +6,7 @@ import dev.coldstart.linux.Descriptor;
 import dev.coldstart.linux.EventFd;
 import dev.coldstart.linux.LinuxException;
 import dev.coldstart.linux.Poll;
+import dev.coldstart.shim.log.LateLogger;
 import java.io.IOException;
 import java.lang.foreign.Arena;
 import java.nio.charset.StandardCharsets;
@@ -17,7 +18,7 @@ import java.nio.file.Path;
  * {@code memory.events} (v2, POLLPRI) or on an eventfd that {@code cgroup.event_control} signals (v1).
  */
 public final class OutOfMemoryWatch implements AutoCloseable {
-    private static final System.Logger LOG = System.getLogger(OutOfMemoryWatch.class.getName());
+    private static final System.Logger LOG = new LateLogger(OutOfMemoryWatch.class);
     private static final int SIGNAL = 0;
     private static final int STOP = 1;
 

@@ -7,6 +7,7 @@ import com.google.protobuf.MessageLite;
 import com.google.protobuf.Timestamp;
 import dev.coldstart.proto.containerd.services.events.ttrpc.Envelope;
 import dev.coldstart.proto.containerd.services.events.ttrpc.ForwardRequest;
+import dev.coldstart.shim.log.LateLogger;
 import dev.coldstart.shim.ttrpc.Client;
 import dev.coldstart.shim.ttrpc.StatusException;
 import java.io.IOException;
@@ -25,7 +26,7 @@ import org.jspecify.annotations.Nullable;
  * containerd's own shim does (pkg/shim/publisher.go).
  */
 public final class Publisher {
-    private static final System.Logger LOG = System.getLogger(Publisher.class.getName());
+    private static final System.Logger LOG = new LateLogger(Publisher.class);
     private static final String SERVICE = "containerd.services.events.ttrpc.v1.Events";
     private static final int RETRIES = 5;
     private static final Duration LIMIT = Duration.ofSeconds(5);

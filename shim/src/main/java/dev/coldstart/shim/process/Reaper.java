@@ -6,11 +6,15 @@ import dev.coldstart.linux.LinuxException;
 import dev.coldstart.linux.Prctl;
 import dev.coldstart.linux.Spawn;
 import dev.coldstart.linux.Waiting;
+import dev.coldstart.shim.log.LateLogger;
+import java.nio.file.Files;
+import java.nio.file.Path;
 import java.time.Instant;
 import java.util.HashMap;
 import java.util.HashSet;
 import java.util.Map;
 import java.util.Optional;
+import java.util.OptionalInt;
 import java.util.Set;
 import java.util.concurrent.CompletableFuture;
 import java.util.concurrent.TimeUnit;
@@ -27,7 +31,7 @@ import org.jspecify.annotations.Nullable;
  * the runtime was run.
  */
 public final class Reaper {
-    private static final System.Logger LOG = System.getLogger(Reaper.class.getName());
+    private static final System.Logger LOG = new LateLogger(Reaper.class);
     /** Without children the thread looks again when one is spawned, or after this time for an orphan. */
     private static final long IDLE_SECONDS = 10;
 
@@ -81,11 +85,19 @@ public final class Reaper {
 
         private Watch() {}
 
-        /** A process that was born while this watch was open and is, or was, a child of this process. */
-        public Child claim(int pid) {
+        /**
+         * A process that was born while this watch was open and is, or was, a child of this process. If it has ended
+         * and somebody else has reaped it (a runtime that is a shell script may), nobody will ever tell how: its end
+         * is {@link Exit#UNKNOWN} at once.
+         */
+        public Child claim(int pid) throws LinuxException {
             lock.lock();
             try {
                 @Nullable Exit exit = seen.remove(pid);
+                // Children are reaped with this lock held, so what was not seen and is no child will never be one.
+                if (exit == null && !Waiting.isChild(pid) && !Files.exists(Path.of("/proc/" + pid))) {
+                    exit = new Exit(Exit.UNKNOWN, Instant.now());
+                }
                 if (exit != null) {
                     return new Child(pid, CompletableFuture.completedFuture(exit));
                 }
@@ -114,9 +126,9 @@ public final class Reaper {
         while (true) {
             try {
                 long before = births();
-                Optional<Waiting.Exit> ended = Waiting.any();
+                OptionalInt ended = Waiting.any();
                 if (ended.isPresent()) {
-                    dispatch(ended.get());
+                    reap(ended.getAsInt());
                 } else {
                     awaitChildren(before);
                 }
@@ -161,14 +173,19 @@ public final class Reaper {
         }
     }
 
-    private void dispatch(Waiting.Exit ended) {
-        Exit exit = new Exit(ended.status(), Instant.now());
+    private void reap(int pid) throws LinuxException {
         @Nullable CompletableFuture<Exit> future;
+        Exit exit;
         lock.lock();
         try {
-            future = expected.remove(ended.pid());
+            Optional<Waiting.Exit> ended = Waiting.reap(pid);
+            if (ended.isEmpty()) {
+                return;
+            }
+            exit = new Exit(ended.get().status(), Instant.now());
+            future = expected.remove(pid);
             if (future == null) {
-                watches.forEach(watch -> watch.seen.put(ended.pid(), exit));
+                watches.forEach(watch -> watch.seen.put(pid, exit));
             }
         } finally {
             lock.unlock();

@@ -1,14 +1,12 @@
 package dev.coldstart.shim.runc;
 
+import com.google.gson.Strictness;
+import com.google.gson.stream.JsonReader;
 import java.io.IOException;
+import java.io.StringReader;
 import java.nio.file.Files;
 import java.nio.file.Path;
 import java.util.List;
-import tools.jackson.core.JacksonException;
-import tools.jackson.core.JsonParser;
-import tools.jackson.core.JsonToken;
-import tools.jackson.core.ObjectReadContext;
-import tools.jackson.core.json.JsonFactory;
 
 /** What a runtime writes with {@code --log FILE --log-format json}: an object {level, msg, time} a line. */
 final class CommandLog {
@@ -18,9 +16,8 @@ final class CommandLog {
     static String lastError(Path log) {
         try {
             List<String> lines = Files.readAllLines(log);
-            JsonFactory json = new JsonFactory();
             for (String line : lines.reversed()) {
-                String message = errorIn(json, line);
+                String message = errorIn(line);
                 if (!message.isEmpty()) {
                     return message;
                 }
@@ -31,23 +28,21 @@ final class CommandLog {
         return "";
     }
 
-    private static String errorIn(JsonFactory json, String line) {
+    private static String errorIn(String line) {
         String level = "";
         String message = "";
-        try (JsonParser parser = json.createParser(ObjectReadContext.empty(), line)) {
-            if (parser.nextToken() != JsonToken.START_OBJECT) {
-                return "";
-            }
-            while (parser.nextToken() == JsonToken.PROPERTY_NAME) {
-                String name = parser.currentName();
-                parser.nextToken();
-                switch (name) {
-                    case "level" -> level = parser.getString();
-                    case "msg" -> message = parser.getString();
-                    default -> parser.skipChildren();
+        try (JsonReader json = new JsonReader(new StringReader(line))) {
+            json.setStrictness(Strictness.STRICT);
+            json.beginObject();
+            while (json.hasNext()) {
+                switch (json.nextName()) {
+                    case "level" -> level = json.nextString();
+                    case "msg" -> message = json.nextString();
+                    default -> json.skipValue();
                 }
             }
-        } catch (JacksonException e) {
+            json.endObject();
+        } catch (IOException | IllegalStateException e) {
             // A line cut short, or not in JSON: not a message for the user.
             return "";
         }

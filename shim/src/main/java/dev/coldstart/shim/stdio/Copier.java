@@ -6,6 +6,7 @@ import dev.coldstart.linux.Descriptor;
 import dev.coldstart.linux.EventFd;
 import dev.coldstart.linux.LinuxException;
 import dev.coldstart.linux.Poll;
+import dev.coldstart.shim.log.LateLogger;
 import java.io.IOException;
 import java.lang.foreign.Arena;
 import java.lang.foreign.MemorySegment;
@@ -20,7 +21,7 @@ import org.jspecify.annotations.Nullable;
  * thread's carrier. It owns what it opens, and ends at the end of its source, at an error, or when cancelled.
  */
 final class Copier implements Runnable {
-    private static final System.Logger LOG = System.getLogger(Copier.class.getName());
+    private static final System.Logger LOG = new LateLogger(Copier.class);
     private static final int BUFFER_BYTES = 32 << 10;
     private static final int DATA = 0;
     private static final int CANCEL = 1;

@@ -39,6 +39,7 @@ import dev.coldstart.restore.store.StoredSnapshot;
 import dev.coldstart.shim.cgroup.Cgroup;
 import dev.coldstart.shim.cgroup.OutOfMemoryWatch;
 import dev.coldstart.shim.event.Publisher;
+import dev.coldstart.shim.log.LateLogger;
 import dev.coldstart.shim.process.Child;
 import dev.coldstart.shim.process.Exit;
 import dev.coldstart.shim.process.Reaper;
@@ -77,7 +78,7 @@ import org.jspecify.annotations.Nullable;
  * cmd/containerd-shim-runc-v2/{runc/container.go,process/*}.
  */
 final class Container {
-    private static final System.Logger LOG = System.getLogger(Container.class.getName());
+    private static final System.Logger LOG = new LateLogger(Container.class);
     private static final String SNAPSHOT = "coldstart.dev/snapshot";
     private static final String READY = "coldstart.dev/ready";
     private static final Duration DRAIN_LIMIT = Duration.ofSeconds(10);

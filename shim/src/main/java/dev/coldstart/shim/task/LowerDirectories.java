@@ -6,6 +6,7 @@ import dev.coldstart.linux.Descriptor;
 import dev.coldstart.linux.IdMapping;
 import dev.coldstart.linux.LinuxException;
 import dev.coldstart.linux.Mount;
+import dev.coldstart.shim.log.LateLogger;
 import java.io.IOException;
 import java.nio.charset.StandardCharsets;
 import java.nio.file.Files;
@@ -20,7 +21,7 @@ import org.jspecify.annotations.Nullable;
  * Facts: containerd core/mount/mount_linux.go.
  */
 final class LowerDirectories implements AutoCloseable {
-    private static final System.Logger LOG = System.getLogger(LowerDirectories.class.getName());
+    private static final System.Logger LOG = new LateLogger(LowerDirectories.class);
     private static final String LOWER = "lowerdir=";
     /** mount(2) copies one page of options, the last byte of which ends them. */
     private static final int MAX_OPTIONS_BYTES = 4095;

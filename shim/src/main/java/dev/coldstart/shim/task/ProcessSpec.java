@@ -1,17 +1,16 @@
 package dev.coldstart.shim.task;
 
+import com.google.gson.Strictness;
+import com.google.gson.stream.JsonReader;
+import com.google.gson.stream.JsonWriter;
+import com.google.gson.stream.MalformedJsonException;
+import java.io.EOFException;
 import java.io.IOException;
-import java.io.OutputStream;
+import java.io.StringReader;
+import java.nio.charset.StandardCharsets;
 import java.nio.file.Files;
 import java.nio.file.Path;
 import java.nio.file.attribute.PosixFilePermissions;
-import tools.jackson.core.JacksonException;
-import tools.jackson.core.JsonGenerator;
-import tools.jackson.core.JsonParser;
-import tools.jackson.core.JsonToken;
-import tools.jackson.core.ObjectReadContext;
-import tools.jackson.core.ObjectWriteContext;
-import tools.jackson.core.json.JsonFactory;
 
 /** An OCI process as JSON, on its way from a request to the runtime. */
 final class ProcessSpec {
@@ -26,29 +25,59 @@ final class ProcessSpec {
     static void write(byte[] process, boolean terminal, Path file) throws IOException {
         Files.deleteIfExists(file);
         Files.createFile(file, PosixFilePermissions.asFileAttribute(PosixFilePermissions.fromString("rw-------")));
-        JsonFactory factory = new JsonFactory();
-        try (JsonParser in = factory.createParser(ObjectReadContext.empty(), process);
-                OutputStream bytes = Files.newOutputStream(file);
-                JsonGenerator out = factory.createGenerator(ObjectWriteContext.empty(), bytes)) {
-            if (in.nextToken() != JsonToken.START_OBJECT) {
-                throw new IOException("the process is not a JSON object");
-            }
-            out.writeStartObject();
-            while (in.nextToken() == JsonToken.PROPERTY_NAME) {
-                String name = in.currentName();
-                in.nextToken();
+        String text = new String(process, StandardCharsets.UTF_8);
+        try (JsonReader in = new JsonReader(new StringReader(text));
+                JsonWriter out = new JsonWriter(Files.newBufferedWriter(file))) {
+            in.setStrictness(Strictness.STRICT);
+            out.setStrictness(Strictness.STRICT);
+            in.beginObject();
+            out.beginObject();
+            while (in.hasNext()) {
+                String name = in.nextName();
                 if (name.equals("terminal")) {
-                    in.skipChildren();
+                    in.skipValue();
                 } else {
-                    out.writeName(name);
-                    out.copyCurrentStructure(in);
+                    out.name(name);
+                    copy(in, out);
                 }
             }
-            out.writeName("terminal");
-            out.writeBoolean(terminal);
-            out.writeEndObject();
-        } catch (JacksonException e) {
-            throw new IOException("the process is not valid JSON: " + e.getOriginalMessage(), e);
+            in.endObject();
+            out.name("terminal").value(terminal).endObject();
+        } catch (MalformedJsonException | EOFException | IllegalStateException e) {
+            throw new IOException("the process is not valid JSON: " + e.getMessage(), e);
+        }
+    }
+
+    private static void copy(JsonReader in, JsonWriter out) throws IOException {
+        switch (in.peek()) {
+            case BEGIN_OBJECT -> {
+                in.beginObject();
+                out.beginObject();
+                while (in.hasNext()) {
+                    out.name(in.nextName());
+                    copy(in, out);
+                }
+                in.endObject();
+                out.endObject();
+            }
+            case BEGIN_ARRAY -> {
+                in.beginArray();
+                out.beginArray();
+                while (in.hasNext()) {
+                    copy(in, out);
+                }
+                in.endArray();
+                out.endArray();
+            }
+            case STRING -> out.value(in.nextString());
+            // As it is written.
+            case NUMBER -> out.jsonValue(in.nextString());
+            case BOOLEAN -> out.value(in.nextBoolean());
+            case NULL -> {
+                in.nextNull();
+                out.nullValue();
+            }
+            case NAME, END_OBJECT, END_ARRAY, END_DOCUMENT -> throw new MalformedJsonException("a value is missing");
         }
     }
 }

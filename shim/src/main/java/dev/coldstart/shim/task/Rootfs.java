@@ -8,6 +8,7 @@ import dev.coldstart.linux.LinuxException;
 import dev.coldstart.linux.LoopDevice;
 import dev.coldstart.linux.Mount;
 import dev.coldstart.linux.MountTable;
+import dev.coldstart.shim.log.LateLogger;
 import java.io.IOException;
 import java.nio.file.Files;
 import java.nio.file.Path;
@@ -18,7 +19,7 @@ import org.jspecify.annotations.Nullable;
 
 /** The root file system of a container: the mounts containerd asks for, on {@code rootfs/} of its bundle. */
 final class Rootfs {
-    private static final System.Logger LOG = System.getLogger(Rootfs.class.getName());
+    private static final System.Logger LOG = new LateLogger(Rootfs.class);
     private static final String UIDS = "uidmap=";
     private static final String GIDS = "gidmap=";
     private static final String LOOP = "loop";

@@ -1,6 +1,11 @@
 package dev.coldstart.shim.task;
 
+import com.google.gson.Strictness;
+import com.google.gson.stream.JsonReader;
+import com.google.gson.stream.JsonToken;
 import java.io.IOException;
+import java.io.StringReader;
+import java.nio.charset.StandardCharsets;
 import java.nio.file.Files;
 import java.nio.file.Path;
 import java.util.HashMap;
@@ -8,11 +13,6 @@ import java.util.HashSet;
 import java.util.Map;
 import java.util.Optional;
 import java.util.Set;
-import tools.jackson.core.JacksonException;
-import tools.jackson.core.JsonParser;
-import tools.jackson.core.JsonToken;
-import tools.jackson.core.ObjectReadContext;
-import tools.jackson.core.json.JsonFactory;
 
 /**
  * What the shim itself needs to know of a bundle's config.json (OCI runtime spec 1.0 to 1.2).
@@ -33,48 +33,52 @@ record Spec(
         Set<String> made = new HashSet<>();
         Map<String, String> joined = new HashMap<>();
         // In memory first: the file is small, and the parser's own exceptions then only mean malformed JSON.
-        byte[] bytes = Files.readAllBytes(config);
-        try (JsonParser json = new JsonFactory().createParser(ObjectReadContext.empty(), bytes)) {
-            if (json.nextToken() != JsonToken.START_OBJECT) {
-                throw new IOException(config + " is not an OCI runtime spec");
-            }
-            while (json.nextToken() == JsonToken.PROPERTY_NAME) {
-                String name = json.currentName();
-                boolean object = json.nextToken() == JsonToken.START_OBJECT;
+        String text = new String(Files.readAllBytes(config), StandardCharsets.UTF_8);
+        try (JsonReader json = new JsonReader(new StringReader(text))) {
+            json.setStrictness(Strictness.STRICT);
+            json.beginObject();
+            while (json.hasNext()) {
+                String name = json.nextName();
+                boolean object = json.peek() == JsonToken.BEGIN_OBJECT;
                 if (object && name.equals("annotations")) {
                     strings(json, annotations);
                 } else if (object && name.equals("linux")) {
                     linux(json, cgroupsPath, made, joined);
                 } else {
-                    json.skipChildren();
+                    json.skipValue();
                 }
             }
-        } catch (JacksonException e) {
-            throw new IOException(config + " is not an OCI runtime spec: " + e.getOriginalMessage(), e);
+            json.endObject();
+        } catch (IOException | IllegalStateException e) {
+            throw new IOException(config + " is not an OCI runtime spec: " + e.getMessage(), e);
         }
         return new Spec(Map.copyOf(annotations), cgroupsPath.toString(), Set.copyOf(made), Map.copyOf(joined));
     }
 
-    private static void strings(JsonParser json, Map<String, String> into) {
-        while (json.nextToken() == JsonToken.PROPERTY_NAME) {
-            String name = json.currentName();
-            if (json.nextToken() == JsonToken.VALUE_STRING) {
-                into.put(name, json.getString());
+    private static void strings(JsonReader json, Map<String, String> into) throws IOException {
+        json.beginObject();
+        while (json.hasNext()) {
+            String name = json.nextName();
+            if (json.peek() == JsonToken.STRING) {
+                into.put(name, json.nextString());
             } else {
-                json.skipChildren();
+                json.skipValue();
             }
         }
+        json.endObject();
     }
 
-    private static void linux(
-            JsonParser json, StringBuilder cgroupsPath, Set<String> made, Map<String, String> joined) {
-        while (json.nextToken() == JsonToken.PROPERTY_NAME) {
-            String name = json.currentName();
-            JsonToken value = json.nextToken();
-            if (name.equals("cgroupsPath") && value == JsonToken.VALUE_STRING) {
-                cgroupsPath.append(json.getString());
-            } else if (name.equals("namespaces") && value == JsonToken.START_ARRAY) {
-                while (json.nextToken() == JsonToken.START_OBJECT) {
+    private static void linux(JsonReader json, StringBuilder cgroupsPath, Set<String> made, Map<String, String> joined)
+            throws IOException {
+        json.beginObject();
+        while (json.hasNext()) {
+            String name = json.nextName();
+            JsonToken value = json.peek();
+            if (name.equals("cgroupsPath") && value == JsonToken.STRING) {
+                cgroupsPath.append(json.nextString());
+            } else if (name.equals("namespaces") && value == JsonToken.BEGIN_ARRAY) {
+                json.beginArray();
+                while (json.hasNext()) {
                     Map<String, String> namespace = new HashMap<>();
                     strings(json, namespace);
                     String type = namespace.getOrDefault("type", "");
@@ -85,10 +89,12 @@ record Spec(
                         joined.put(type, path);
                     }
                 }
+                json.endArray();
             } else {
-                json.skipChildren();
+                json.skipValue();
             }
         }
+        json.endObject();
     }
 
     /** Whether all processes of the container die with its first one, by the kernel's doing. */

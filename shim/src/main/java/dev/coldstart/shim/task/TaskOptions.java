@@ -6,13 +6,14 @@ import static java.lang.System.Logger.Level.WARNING;
 import com.google.protobuf.Any;
 import com.google.protobuf.InvalidProtocolBufferException;
 import dev.coldstart.proto.containerd.runc.Options;
+import dev.coldstart.shim.log.LateLogger;
 import java.util.List;
 import org.tomlj.Toml;
 import org.tomlj.TomlParseResult;
 
 /** The options of a task or of a runtime, which may be of any type. */
 public final class TaskOptions {
-    private static final System.Logger LOG = System.getLogger(TaskOptions.class.getName());
+    private static final System.Logger LOG = new LateLogger(TaskOptions.class);
     private static final String RUNC = "containerd.runc.v1.Options";
     /** With a prefix of its own in containerd 1.6. */
     private static final String CONFIGURED = "runtimeoptions.v1.Options";

@@ -2,6 +2,7 @@ package dev.coldstart.shim.ttrpc;
 
 import static java.lang.System.Logger.Level.WARNING;
 
+import dev.coldstart.shim.log.LateLogger;
 import java.io.IOException;
 import java.net.StandardProtocolFamily;
 import java.net.UnixDomainSocketAddress;
@@ -24,7 +25,7 @@ import jdk.net.UnixDomainPrincipal;
  * with 1 KiB more, is what it can hold at most, and refuses the next with RESOURCE_EXHAUSTED.
  */
 public final class Server implements AutoCloseable {
-    private static final System.Logger LOG = System.getLogger(Server.class.getName());
+    private static final System.Logger LOG = new LateLogger(Server.class);
 
     private static final Duration AFTER_FAILED_ACCEPT = Duration.ofMillis(100);
 
@@ -103,7 +104,8 @@ public final class Server implements AutoCloseable {
             channel.close();
             throw e;
         }
-        if (!peer.equals(self)) {
+        // A record's own comparison is made at run time, which takes milliseconds.
+        if (!peer.user().equals(self.user()) || !peer.group().equals(self.group())) {
             LOG.log(WARNING, "Refused a connection from user {0}: only {1} may connect.", peer.user(), self.user());
             channel.close();
             return;

@@ -5,6 +5,7 @@ import static java.lang.System.Logger.Level.WARNING;
 import com.google.protobuf.InvalidProtocolBufferException;
 import dev.coldstart.proto.ttrpc.KeyValue;
 import dev.coldstart.proto.ttrpc.Request;
+import dev.coldstart.shim.log.LateLogger;
 import java.io.IOException;
 import java.nio.ByteBuffer;
 import java.util.ArrayList;
@@ -18,7 +19,7 @@ import org.jspecify.annotations.Nullable;
 
 /** A request on its own thread, answered once: by its handler, or by what ends it before. */
 abstract class ServerCall implements Call, Runnable {
-    private static final System.Logger LOG = System.getLogger(ServerCall.class.getName());
+    private static final System.Logger LOG = new LateLogger(ServerCall.class);
 
     private static final ThreadFactory THREADS =
             Thread.ofVirtual().name("request").factory();

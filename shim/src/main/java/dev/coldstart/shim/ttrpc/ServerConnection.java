@@ -4,6 +4,7 @@ import static java.lang.System.Logger.Level.DEBUG;
 
 import com.google.protobuf.InvalidProtocolBufferException;
 import dev.coldstart.proto.ttrpc.Request;
+import dev.coldstart.shim.log.LateLogger;
 import java.io.IOException;
 import java.nio.ByteBuffer;
 import java.util.Map;
@@ -15,7 +16,7 @@ import org.jspecify.annotations.Nullable;
 
 /** One client's connection: reads its frames and hands them to calls. */
 final class ServerConnection implements AutoCloseable {
-    private static final System.Logger LOG = System.getLogger(ServerConnection.class.getName());
+    private static final System.Logger LOG = new LateLogger(ServerConnection.class);
 
     /** Of requests that are not answered and messages that are not taken; four of the largest. */
     private static final long HELD_BYTES = 16 << 20;

@@ -6,6 +6,7 @@ import com.google.protobuf.ByteString;
 import com.google.protobuf.MessageLite;
 import com.google.protobuf.UnsafeByteOperations;
 import dev.coldstart.proto.ttrpc.Request;
+import dev.coldstart.shim.log.LateLogger;
 import java.io.IOException;
 import java.nio.ByteBuffer;
 import java.util.concurrent.locks.ReentrantLock;
@@ -13,7 +14,7 @@ import org.jspecify.annotations.Nullable;
 
 /** A stream, from its request to its last message. */
 final class StreamCall extends ServerCall implements ServerStream {
-    private static final System.Logger LOG = System.getLogger(StreamCall.class.getName());
+    private static final System.Logger LOG = new LateLogger(StreamCall.class);
 
     private final Methods.Streaming method;
     private final ServerConnection connection;

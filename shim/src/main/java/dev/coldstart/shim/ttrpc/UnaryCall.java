@@ -3,13 +3,14 @@ package dev.coldstart.shim.ttrpc;
 import static java.lang.System.Logger.Level.DEBUG;
 
 import dev.coldstart.proto.ttrpc.Request;
+import dev.coldstart.shim.log.LateLogger;
 import java.io.IOException;
 import java.nio.ByteBuffer;
 import java.util.concurrent.atomic.AtomicBoolean;
 
 /** One message, one answer. */
 final class UnaryCall extends ServerCall {
-    private static final System.Logger LOG = System.getLogger(UnaryCall.class.getName());
+    private static final System.Logger LOG = new LateLogger(UnaryCall.class);
 
     private final Methods.Unary method;
     private final ServerConnection connection;

@@ -1,0 +1,4 @@
+@NullMarked
+package dev.coldstart.integration.shim;
+
+import org.jspecify.annotations.NullMarked;
