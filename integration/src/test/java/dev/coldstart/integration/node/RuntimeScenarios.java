@@ -87,7 +87,7 @@ abstract class RuntimeScenarios extends ClientScenarios {
     }
 
     @Test
-    @Order(7)
+    @Order(8)
     void nerdctlRunsContainers() {
         TestHost host = node().host();
         nerdctl("pull", "--quiet", image());
@@ -130,7 +130,7 @@ abstract class RuntimeScenarios extends ClientScenarios {
     }
 
     @Test
-    @Order(8)
+    @Order(9)
     void nerdctlRestartsContainersAndComposesThem() {
         TestHost host = node().host();
         run("--detach", "--name", "always", image(), "sleep", "1000");
@@ -156,7 +156,7 @@ abstract class RuntimeScenarios extends ClientScenarios {
     }
 
     @Test
-    @Order(9)
+    @Order(10)
     void nerdctlPublishesPorts() {
         TestHost host = node().host();
         assumeTrue(
@@ -192,7 +192,7 @@ abstract class RuntimeScenarios extends ClientScenarios {
     }
 
     @Test
-    @Order(10)
+    @Order(11)
     void aRuntimeClassHasItsOwnSnapshotterAndOneShimAPod() {
         TestHost host = node().host();
         // As a cluster has it: nothing but pods of the class on coldstart.
@@ -260,7 +260,7 @@ abstract class RuntimeScenarios extends ClientScenarios {
     }
 
     @Test
-    @Order(11)
+    @Order(12)
     void podsOutliveContainerdButNotTheirShim() {
         TestHost host = node().host();
         String config = podConfig("host", "{\"network\":2,\"pid\":2}");
@@ -304,7 +304,7 @@ abstract class RuntimeScenarios extends ClientScenarios {
     }
 
     @Test
-    @Order(12)
+    @Order(13)
     void nothingIsLeftAfterStressAndKills() throws Exception {
         TestHost host = node().host();
         nerdctl("--namespace", "stress", "pull", "--quiet", image());
