@@ -173,6 +173,17 @@ public final class Node implements AutoCloseable {
     }
 
     /**
+     * Waits until containerd, which has been running for longer, asks coldstart-snapshotter again: while that was away it may have
+     * failed to connect, and then tries again only after one to three seconds, in which it fails what wants a snapshot.
+     */
+    public void awaitReconnection() {
+        host.await(
+                "containerd's next try to connect to coldstart-snapshotter",
+                UP,
+                () -> ctr("snapshots", "--snapshotter", "coldstart", "ls").succeeded());
+    }
+
+    /**
      * Starts one more coldstart-snapshotter, with nothing in its store.
      *
      * @return its socket

@@ -149,6 +149,7 @@ abstract class ModelServerScenarios {
         node().stopSnapshotter();
         assertThat(answer()).as("the process needs no snapshotter").isEqualTo(before);
         node().startSnapshotter();
+        node().awaitReconnection();
         assertThat(answer()).isEqualTo(before);
         node().remove("kept");
         assertThat(runAndAnswer("next")).isEqualTo(before);

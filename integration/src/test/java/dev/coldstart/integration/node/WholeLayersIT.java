@@ -74,6 +74,7 @@ class WholeLayersIT {
 
             node.stopSnapshotter();
             node.startSnapshotter();
+            node.awaitReconnection();
             host.script(LIMIT, RUN, "coldstart", image, "again");
             assertThat(answer(host).prediction())
                     .as("after a restart of the snapshotter")
