@@ -36,7 +36,7 @@ public final class Mount {
     public static final int UMOUNT_NOFOLLOW = 8;
 
     /** The kernel copies one page of options; the last byte is the terminator. */
-    private static final int MAX_DATA = 4095;
+    public static final int MAX_DATA_BYTES = 4095;
 
     private static final MethodHandle MOUNT = Native.libc(
             "mount",
@@ -62,7 +62,7 @@ public final class Mount {
     public static void mount(
             @Nullable String source, String target, @Nullable String type, long flags, @Nullable String data)
             throws LinuxException {
-        if (data != null && data.getBytes(StandardCharsets.UTF_8).length > MAX_DATA) {
+        if (data != null && data.getBytes(StandardCharsets.UTF_8).length > MAX_DATA_BYTES) {
             throw new LinuxException(
                     "mount " + type + " on " + target + " with more than one page of options", Errno.EINVAL);
         }

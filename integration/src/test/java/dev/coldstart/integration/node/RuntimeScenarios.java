@@ -145,13 +145,13 @@ abstract class RuntimeScenarios extends ClientScenarios {
         nerdctl("stop", "--time", "1", "always");
         nerdctl("rm", "always");
 
-        host.write("/root/compose.yaml", COMPOSE.replace("IMAGE", image()));
-        nerdctl("compose", "--file", "/root/compose.yaml", "up", "--detach");
+        host.write("/var/tmp/compose.yaml", COMPOSE.replace("IMAGE", image()));
+        nerdctl("compose", "--file", "/var/tmp/compose.yaml", "up", "--detach");
         host.await("both services", LIMIT, () -> {
-            String logs = nerdctl("compose", "--file", "/root/compose.yaml", "logs");
+            String logs = nerdctl("compose", "--file", "/var/tmp/compose.yaml", "logs");
             return logs.contains("from one") && logs.contains("from two");
         });
-        nerdctl("compose", "--file", "/root/compose.yaml", "down");
+        nerdctl("compose", "--file", "/var/tmp/compose.yaml", "down");
         assertThat(left()).isEmpty();
     }
 

@@ -23,8 +23,6 @@ import org.jspecify.annotations.Nullable;
 final class LowerDirectories implements AutoCloseable {
     private static final System.Logger LOG = new LateLogger(LowerDirectories.class);
     private static final String LOWER = "lowerdir=";
-    /** mount(2) copies one page of options, the last byte of which ends them. */
-    private static final int MAX_OPTIONS_BYTES = 4095;
 
     private List<String> options;
     private final List<Path> mapped = new ArrayList<>();
@@ -47,12 +45,12 @@ final class LowerDirectories implements AutoCloseable {
             if (mapping != null) {
                 prepared.map(mapping);
             }
-            if (prepared.bytes() > MAX_OPTIONS_BYTES) {
+            if (prepared.bytes() > Mount.MAX_DATA_BYTES) {
                 prepared.shorten();
             }
-            if (prepared.bytes() > MAX_OPTIONS_BYTES) {
+            if (prepared.bytes() > Mount.MAX_DATA_BYTES) {
                 throw new IOException("The root file system's overlay options take " + prepared.bytes()
-                        + " bytes, and mount takes " + MAX_OPTIONS_BYTES + "; an image with fewer layers fits.");
+                        + " bytes, and mount takes " + Mount.MAX_DATA_BYTES + "; an image with fewer layers fits.");
             }
             return prepared;
         } catch (IOException e) {

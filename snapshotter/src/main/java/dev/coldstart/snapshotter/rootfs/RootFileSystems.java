@@ -23,9 +23,6 @@ public final class RootFileSystems {
     /** Of a tree; names and attributes come first in it. */
     private static final long EXPECTED_BYTES = 64 << 20;
 
-    /** The kernel takes one page of options, the terminator included. */
-    private static final int MAX_OPTIONS = 4095;
-
     /** containerd's label for what it is about to unpack a layer into, which starts no container. */
     private static final String UNPACKED = "containerd.io/snapshot.ref";
     /** A snapshot with this label is read through the remote tier only, which then sees what is read. */
@@ -84,10 +81,10 @@ public final class RootFileSystems {
             return List.of(bind(lower.getFirst(), "ro"));
         }
         Mount mount = overlay(snapshot, lower, from);
-        if (optionsLength(mount) > MAX_OPTIONS) {
+        if (optionsLength(mount) > dev.coldstart.linux.Mount.MAX_DATA_BYTES) {
             mount = overlay(snapshot, lower(snapshot, stack, true), from);
         }
-        if (optionsLength(mount) > MAX_OPTIONS) {
+        if (optionsLength(mount) > dev.coldstart.linux.Mount.MAX_DATA_BYTES) {
             throw new IOException("the " + stack.size() + " layers of snapshot \"" + snapshot.name()
                     + "\" need more than the one page of mount options that the kernel takes");
         }
