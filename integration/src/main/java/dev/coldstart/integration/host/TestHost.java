@@ -33,7 +33,8 @@ public final class TestHost implements AutoCloseable {
     public record Bind(Path source, String target) {}
 
     /**
-     * Makes a host, building its root first where that was never done.
+     * Makes a host, building its root first where that was never done. One of that name whose process of tests was killed
+     * makes room for it.
      *
      * @param name up to eleven of a-z, 0-9 and -
      */
@@ -47,8 +48,9 @@ public final class TestHost implements AutoCloseable {
      * @param flavour as {@code integration/testhost} knows it
      */
     public static TestHost create(Repository repository, String name, Suite suite, String flavour, List<Bind> binds) {
-        List<String> command =
-                new ArrayList<>(List.of("create", name, "--suite", suite.codename(), "--flavour", flavour));
+        List<String> command = new ArrayList<>(List.of("create", name));
+        command.addAll(List.of("--suite", suite.codename(), "--flavour", flavour));
+        command.addAll(List.of("--owner", Long.toString(ProcessHandle.current().pid())));
         for (Bind bind : binds) {
             command.add("--bind");
             command.add(bind.source() + ":" + bind.target() + ":ro");

@@ -35,19 +35,44 @@ class HostIT {
                 other.script(TestHost.SOON, "mount -t tmpfs tmpfs /mnt; mkdir /sys/fs/cgroup/*/inner; true");
             }
         }
-        assertThat(traces()).isEqualTo(before);
+        assertThat(traces()).isSubsetOf(before);
     }
 
     @Test
     void aHostThatWasKilledIsCleanedUp() throws IOException {
         List<String> before = traces();
         TestHost host = TestHost.create(REPOSITORY, "t-killed", Suite.TRIXIE, List.of());
-        String pid = Commands.run(
-                        List.of(REPOSITORY.script("testhost").toString(), "pid", "t-killed"), "", TestHost.SOON)
-                .out();
-        ProcessHandle.of(Long.parseLong(pid)).orElseThrow().destroyForcibly();
+        killPidOne("t-killed");
         host.close();
-        assertThat(traces()).isEqualTo(before);
+        assertThat(traces()).isSubsetOf(before);
+    }
+
+    @Test
+    void aHostThatIsDeadMakesRoom() throws IOException {
+        List<String> before = traces();
+        TestHost.create(REPOSITORY, "t-dead", Suite.TRIXIE, List.of());
+        killPidOne("t-dead");
+        try (TestHost next = TestHost.create(REPOSITORY, "t-dead", Suite.TRIXIE, List.of())) {
+            next.ask("true");
+        }
+        assertThat(traces()).isSubsetOf(before);
+    }
+
+    @Test
+    void aHostMakesRoomOnceItsOwnerIsDead() throws IOException, InterruptedException {
+        List<String> before = traces();
+        Process owner = new ProcessBuilder("sleep", "1000").start();
+        try {
+            testhost("create", "t-orphan", "--owner", Long.toString(owner.pid()));
+            assertThatThrownBy(() -> TestHost.create(REPOSITORY, "t-orphan", Suite.TRIXIE, List.of()))
+                    .hasMessageContaining("a host 't-orphan' exists");
+        } finally {
+            owner.destroyForcibly().waitFor();
+        }
+        try (TestHost next = TestHost.create(REPOSITORY, "t-orphan", Suite.TRIXIE, List.of())) {
+            next.ask("true");
+        }
+        assertThat(traces()).isSubsetOf(before);
     }
 
     @Test
@@ -88,6 +113,20 @@ class HostIT {
     void aBadNameIsRefusedBeforeAnythingIsMade() {
         assertThatThrownBy(() -> TestHost.create(REPOSITORY, "../up", Suite.TRIXIE, List.of()))
                 .hasMessageContaining("is no name for a host");
+    }
+
+    private static void killPidOne(String name) {
+        long pid = Long.parseLong(testhost("pid", name).out());
+        ProcessHandle.of(pid).orElseThrow().destroyForcibly();
+    }
+
+    private static Output testhost(String... arguments) {
+        List<String> command =
+                new ArrayList<>(List.of(REPOSITORY.script("testhost").toString()));
+        command.addAll(List.of(arguments));
+        Output output = Commands.run(command, "", TestHost.SOON);
+        assertThat(output.status()).as(output.err()).isZero();
+        return output;
     }
 
     /** Whatever a test host named t-… could leave on this machine. */
