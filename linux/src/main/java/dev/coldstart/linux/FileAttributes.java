@@ -1,11 +1,8 @@
 package dev.coldstart.linux;
 
-import static java.lang.foreign.ValueLayout.ADDRESS;
-import static java.lang.foreign.ValueLayout.JAVA_INT;
 import static java.lang.foreign.ValueLayout.JAVA_LONG;
 
 import java.lang.foreign.Arena;
-import java.lang.foreign.FunctionDescriptor;
 import java.lang.foreign.MemorySegment;
 import java.lang.invoke.MethodHandle;
 import java.nio.file.Path;
@@ -24,11 +21,10 @@ public final class FileAttributes {
     private static final int S_IFLNK = 0120000;
     private static final int PERMISSIONS = 07777;
 
-    private static final MethodHandle LCHOWN =
-            Native.libc("lchown", FunctionDescriptor.of(JAVA_INT, ADDRESS, JAVA_INT, JAVA_INT));
-    private static final MethodHandle CHMOD = Native.libc("chmod", FunctionDescriptor.of(JAVA_INT, ADDRESS, JAVA_INT));
-    private static final MethodHandle UTIMENSAT =
-            Native.libc("utimensat", FunctionDescriptor.of(JAVA_INT, JAVA_INT, ADDRESS, ADDRESS, JAVA_INT));
+    private static final MethodHandle LCHOWN = Words.function("lchown");
+    private static final MethodHandle CHMOD = Words.function("chmod");
+    private static final MethodHandle UTIMENSAT = Words.function("utimensat");
+    private static final MethodHandle STATX = Words.function("statx");
 
     /** struct statx of include/uapi/linux/stat.h. */
     private static final int STATX_BYTES = 256;
@@ -36,26 +32,17 @@ public final class FileAttributes {
     private static final int STATX_BLOCKS = 0x400;
     private static final int STX_BLOCKS = 48;
 
-    private static final MethodHandle STATX =
-            Native.libc("statx", FunctionDescriptor.of(JAVA_INT, JAVA_INT, ADDRESS, JAVA_INT, JAVA_INT, ADDRESS));
-
     private FileAttributes() {}
 
     /** Bytes that the file system has allocated for a file, which holes make fewer than its length. */
     public static long allocatedBytes(Path file) throws LinuxException {
         try (Arena arena = Arena.ofConfined()) {
-            MemorySegment errno = Native.capture(arena);
+            MemorySegment capture = Native.capture(arena);
             MemorySegment status = arena.allocate(STATX_BYTES, 8);
-            int result;
-            try {
-                result = (int) STATX.invokeExact(
-                        errno, AT_FDCWD, PathBytes.of(arena, file), AT_SYMLINK_NOFOLLOW, STATX_BLOCKS, status);
-            } catch (Throwable thrown) {
-                throw Native.unexpected(thrown);
-            }
-            if (result != 0) {
-                throw new LinuxException("look at " + file, Native.errno(errno));
-            }
+            long path = Words.path(arena, file);
+            long result =
+                    Words.call(STATX, capture, AT_FDCWD, path, AT_SYMLINK_NOFOLLOW, STATX_BLOCKS, status.address(), 0);
+            Words.check(result, capture, "look at " + file);
             return 512 * status.get(JAVA_LONG, STX_BLOCKS);
         }
     }
@@ -67,19 +54,12 @@ public final class FileAttributes {
      */
     public static void own(Path file, int mode, int uid, int gid) throws LinuxException {
         try (Arena arena = Arena.ofConfined()) {
-            MemorySegment errno = Native.capture(arena);
-            MemorySegment path = PathBytes.of(arena, file);
-            int result;
-            try {
-                result = (int) LCHOWN.invokeExact(errno, path, uid, gid);
-                if (result == 0 && (mode & S_IFMT) != S_IFLNK) {
-                    result = (int) CHMOD.invokeExact(errno, path, mode & PERMISSIONS);
-                }
-            } catch (Throwable thrown) {
-                throw Native.unexpected(thrown);
-            }
-            if (result != 0) {
-                throw new LinuxException("set owner and permissions of " + file, Native.errno(errno));
+            MemorySegment capture = Native.capture(arena);
+            long path = Words.path(arena, file);
+            String attempted = "set owner and permissions of " + file;
+            Words.check(Words.call(LCHOWN, capture, path, uid, gid), capture, attempted);
+            if ((mode & S_IFMT) != S_IFLNK) {
+                Words.check(Words.call(CHMOD, capture, path, mode & PERMISSIONS), capture, attempted);
             }
         }
     }
@@ -87,22 +67,15 @@ public final class FileAttributes {
     /** Sets the time of a file's last access and modification, to the nanosecond. */
     public static void touch(Path file, Instant time) throws LinuxException {
         try (Arena arena = Arena.ofConfined()) {
-            MemorySegment errno = Native.capture(arena);
+            MemorySegment capture = Native.capture(arena);
             MemorySegment times = arena.allocate(JAVA_LONG, 4);
             for (int at = 0; at < 4; at += 2) {
                 times.setAtIndex(JAVA_LONG, at, time.getEpochSecond());
                 times.setAtIndex(JAVA_LONG, at + 1, time.getNano());
             }
-            int result;
-            try {
-                result = (int)
-                        UTIMENSAT.invokeExact(errno, AT_FDCWD, PathBytes.of(arena, file), times, AT_SYMLINK_NOFOLLOW);
-            } catch (Throwable thrown) {
-                throw Native.unexpected(thrown);
-            }
-            if (result != 0) {
-                throw new LinuxException("set the time of " + file, Native.errno(errno));
-            }
+            long path = Words.path(arena, file);
+            long result = Words.call(UTIMENSAT, capture, AT_FDCWD, path, times.address(), AT_SYMLINK_NOFOLLOW, 0, 0);
+            Words.check(result, capture, "set the time of " + file);
         }
     }
 }

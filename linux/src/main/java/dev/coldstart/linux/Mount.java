@@ -1,9 +1,7 @@
 package dev.coldstart.linux;
 
 import java.lang.foreign.Arena;
-import java.lang.foreign.FunctionDescriptor;
 import java.lang.foreign.MemorySegment;
-import java.lang.foreign.ValueLayout;
 import java.lang.invoke.MethodHandle;
 import java.nio.charset.StandardCharsets;
 import java.util.ArrayList;
@@ -38,17 +36,8 @@ public final class Mount {
     /** The kernel copies one page of options; the last byte is the terminator. */
     public static final int MAX_DATA_BYTES = 4095;
 
-    private static final MethodHandle MOUNT = Native.libc(
-            "mount",
-            FunctionDescriptor.of(
-                    ValueLayout.JAVA_INT,
-                    ValueLayout.ADDRESS,
-                    ValueLayout.ADDRESS,
-                    ValueLayout.ADDRESS,
-                    ValueLayout.JAVA_LONG,
-                    ValueLayout.ADDRESS));
-    private static final MethodHandle UMOUNT2 = Native.libc(
-            "umount2", FunctionDescriptor.of(ValueLayout.JAVA_INT, ValueLayout.ADDRESS, ValueLayout.JAVA_INT));
+    private static final MethodHandle MOUNT = Words.function("mount");
+    private static final MethodHandle UMOUNT2 = Words.function("umount2");
 
     private Mount() {}
 
@@ -68,24 +57,22 @@ public final class Mount {
         }
         try (Arena arena = Arena.ofConfined()) {
             MemorySegment capture = Native.capture(arena);
-            int rc = (int) MOUNT.invokeExact(
+            long result = Words.call(
+                    MOUNT,
                     capture,
                     string(arena, source),
-                    arena.allocateFrom(target),
+                    Words.string(arena, target),
                     string(arena, type),
                     flags,
-                    string(arena, data));
-            if (rc != 0) {
+                    string(arena, data),
+                    0);
+            if ((int) result != 0) {
                 throw new LinuxException(
                         "mount " + (type == null ? "" : type + " ") + (source == null ? "" : source + " ") + "on "
                                 + target
                                 + (data == null || data.isEmpty() ? "" : " with " + abbreviated(data)),
                         Native.errno(capture));
             }
-        } catch (LinuxException e) {
-            throw e;
-        } catch (Throwable t) {
-            throw Native.unexpected(t);
         }
     }
 
@@ -116,19 +103,13 @@ public final class Mount {
     public static void umount(String target, int flags) throws LinuxException {
         try (Arena arena = Arena.ofConfined()) {
             MemorySegment capture = Native.capture(arena);
-            int rc = (int) UMOUNT2.invokeExact(capture, arena.allocateFrom(target), flags);
-            if (rc != 0) {
-                throw new LinuxException("umount " + target, Native.errno(capture));
-            }
-        } catch (LinuxException e) {
-            throw e;
-        } catch (Throwable t) {
-            throw Native.unexpected(t);
+            long result = Words.call(UMOUNT2, capture, Words.string(arena, target), flags);
+            Words.check(result, capture, "umount " + target);
         }
     }
 
-    private static MemorySegment string(Arena arena, @Nullable String text) {
-        return text == null || text.isEmpty() ? MemorySegment.NULL : arena.allocateFrom(text);
+    private static long string(Arena arena, @Nullable String text) {
+        return text == null || text.isEmpty() ? 0 : Words.string(arena, text);
     }
 
     private static String abbreviated(String data) {

@@ -1,19 +1,13 @@
 package dev.coldstart.linux;
 
-import static java.lang.foreign.ValueLayout.ADDRESS;
-import static java.lang.foreign.ValueLayout.JAVA_INT;
-import static java.lang.foreign.ValueLayout.JAVA_LONG;
-
 import java.lang.foreign.Arena;
-import java.lang.foreign.FunctionDescriptor;
 import java.lang.foreign.MemorySegment;
 import java.lang.invoke.MethodHandle;
 import java.nio.file.Path;
 
 /** Files that Java cannot make: devices and fifos (mknod(2)). */
 public final class SpecialFile {
-    private static final MethodHandle MKNOD =
-            Native.libc("mknod", FunctionDescriptor.of(JAVA_INT, ADDRESS, JAVA_INT, JAVA_LONG));
+    private static final MethodHandle MKNOD = Words.function("mknod");
 
     private SpecialFile() {}
 
@@ -25,16 +19,9 @@ public final class SpecialFile {
      */
     public static void make(Path file, int mode, long device) throws LinuxException {
         try (Arena arena = Arena.ofConfined()) {
-            MemorySegment errno = Native.capture(arena);
-            int result;
-            try {
-                result = (int) MKNOD.invokeExact(errno, PathBytes.of(arena, file), mode, device);
-            } catch (Throwable thrown) {
-                throw Native.unexpected(thrown);
-            }
-            if (result != 0) {
-                throw new LinuxException("make the special file " + file, Native.errno(errno));
-            }
+            MemorySegment capture = Native.capture(arena);
+            long result = Words.call(MKNOD, capture, Words.path(arena, file), mode, device);
+            Words.check(result, capture, "make the special file " + file);
         }
     }
 }

@@ -6,6 +6,7 @@ import java.lang.foreign.Arena;
 import java.lang.foreign.FunctionDescriptor;
 import java.lang.foreign.MemorySegment;
 import java.lang.invoke.MethodHandle;
+import java.nio.file.Path;
 
 /**
  * Functions of libc whose arguments and result are integers and pointers, all called through one shape of seven words.
@@ -57,5 +58,10 @@ final class Words {
     /** The address of a C string that lives as long as the arena. */
     static long string(Arena arena, String value) {
         return arena.allocateFrom(value).address();
+    }
+
+    /** The same of a path, whatever bytes it has. */
+    static long path(Arena arena, Path path) {
+        return PathBytes.of(arena, path).address();
     }
 }

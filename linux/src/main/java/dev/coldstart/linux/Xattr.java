@@ -1,12 +1,8 @@
 package dev.coldstart.linux;
 
-import static java.lang.foreign.ValueLayout.ADDRESS;
 import static java.lang.foreign.ValueLayout.JAVA_BYTE;
-import static java.lang.foreign.ValueLayout.JAVA_INT;
-import static java.lang.foreign.ValueLayout.JAVA_LONG;
 
 import java.lang.foreign.Arena;
-import java.lang.foreign.FunctionDescriptor;
 import java.lang.foreign.MemorySegment;
 import java.lang.invoke.MethodHandle;
 import java.nio.charset.StandardCharsets;
@@ -22,12 +18,9 @@ public final class Xattr {
     /** XATTR_SIZE_MAX and XATTR_LIST_MAX of include/uapi/linux/limits.h: no value and no list is longer. */
     private static final int MAX_BYTES = 65536;
 
-    private static final MethodHandle LLISTXATTR =
-            Native.libc("llistxattr", FunctionDescriptor.of(JAVA_LONG, ADDRESS, ADDRESS, JAVA_LONG));
-    private static final MethodHandle LGETXATTR =
-            Native.libc("lgetxattr", FunctionDescriptor.of(JAVA_LONG, ADDRESS, ADDRESS, ADDRESS, JAVA_LONG));
-    private static final MethodHandle LSETXATTR =
-            Native.libc("lsetxattr", FunctionDescriptor.of(JAVA_INT, ADDRESS, ADDRESS, ADDRESS, JAVA_LONG, JAVA_INT));
+    private static final MethodHandle LLISTXATTR = Words.function("llistxattr");
+    private static final MethodHandle LGETXATTR = Words.function("lgetxattr");
+    private static final MethodHandle LSETXATTR = Words.function("lsetxattr");
 
     private Xattr() {}
 
@@ -36,12 +29,7 @@ public final class Xattr {
         try (Arena arena = Arena.ofConfined()) {
             MemorySegment errno = Native.capture(arena);
             MemorySegment names = arena.allocate(MAX_BYTES);
-            long length;
-            try {
-                length = (long) LLISTXATTR.invokeExact(errno, PathBytes.of(arena, file), names, (long) MAX_BYTES);
-            } catch (Throwable thrown) {
-                throw Native.unexpected(thrown);
-            }
+            long length = Words.call(LLISTXATTR, errno, Words.path(arena, file), names.address(), MAX_BYTES);
             if (length < 0) {
                 if (Native.errno(errno) == Errno.EOPNOTSUPP) {
                     return List.of();
@@ -67,13 +55,9 @@ public final class Xattr {
         try (Arena arena = Arena.ofConfined()) {
             MemorySegment errno = Native.capture(arena);
             MemorySegment value = arena.allocate(MAX_BYTES);
-            long length;
-            try {
-                length = (long) LGETXATTR.invokeExact(
-                        errno, PathBytes.of(arena, file), arena.allocateFrom(name), value, (long) MAX_BYTES);
-            } catch (Throwable thrown) {
-                throw Native.unexpected(thrown);
-            }
+            long path = Words.path(arena, file);
+            long length =
+                    Words.call(LGETXATTR, errno, path, Words.string(arena, name), value.address(), MAX_BYTES, 0, 0);
             if (length < 0) {
                 throw new LinuxException("read " + name + " of " + file, Native.errno(errno));
             }
@@ -85,21 +69,10 @@ public final class Xattr {
     public static void set(Path file, String name, byte[] value) throws LinuxException {
         try (Arena arena = Arena.ofConfined()) {
             MemorySegment errno = Native.capture(arena);
-            int result;
-            try {
-                result = (int) LSETXATTR.invokeExact(
-                        errno,
-                        PathBytes.of(arena, file),
-                        arena.allocateFrom(name),
-                        arena.allocateFrom(JAVA_BYTE, value),
-                        (long) value.length,
-                        0);
-            } catch (Throwable thrown) {
-                throw Native.unexpected(thrown);
-            }
-            if (result != 0) {
-                throw new LinuxException("set " + name + " of " + file, Native.errno(errno));
-            }
+            long path = Words.path(arena, file);
+            long bytes = arena.allocateFrom(JAVA_BYTE, value).address();
+            long result = Words.call(LSETXATTR, errno, path, Words.string(arena, name), bytes, value.length, 0, 0);
+            Words.check(result, errno, "set " + name + " of " + file);
         }
     }
 }

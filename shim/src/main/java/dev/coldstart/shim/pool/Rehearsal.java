@@ -2,6 +2,7 @@ package dev.coldstart.shim.pool;
 
 import com.google.protobuf.Any;
 import com.google.protobuf.ByteString;
+import com.google.protobuf.Empty;
 import com.google.protobuf.MessageLite;
 import dev.coldstart.linux.Descriptor;
 import dev.coldstart.linux.SpecialFile;
@@ -15,6 +16,7 @@ import dev.coldstart.proto.containerd.task.KillRequest;
 import dev.coldstart.proto.containerd.task.StartRequest;
 import dev.coldstart.proto.containerd.task.StateRequest;
 import dev.coldstart.proto.containerd.task.WaitRequest;
+import dev.coldstart.proto.containerd.types.Mount;
 import dev.coldstart.shim.event.Publisher;
 import dev.coldstart.shim.process.Reaper;
 import dev.coldstart.shim.snapshot.Snapshots;
@@ -22,6 +24,7 @@ import dev.coldstart.shim.task.Node;
 import dev.coldstart.shim.task.TaskOptions;
 import dev.coldstart.shim.task.TaskService;
 import dev.coldstart.shim.ttrpc.Client;
+import dev.coldstart.shim.ttrpc.Methods;
 import dev.coldstart.shim.ttrpc.Server;
 import dev.coldstart.shim.ttrpc.StatusException;
 import java.io.IOException;
@@ -77,13 +80,16 @@ public final class Rehearsal {
         Path output = directory.resolve("out");
         SpecialFile.make(output, S_IFIFO | 0600, 0);
         Path socket = directory.resolve("s");
-        Publisher publisher = Publisher.start(Optional.empty(), ID, LIMIT);
+        Publisher publisher = Publisher.start(Optional.of(socket), ID, LIMIT);
         Node node = new Node(ID, System.getenv(), reaper, publisher, new Snapshots(directory.resolve("none")));
         TaskService tasks = new TaskService(() -> node);
-        // The reader, which containerd is otherwise.
+        // Who takes the events and reads the output, which containerd is otherwise.
+        Methods methods = tasks.methods()
+                .add("containerd.services.events.ttrpc.v1.Events", "Forward", _ -> Empty.getDefaultInstance());
         try (Descriptor _ = Descriptor.open(output.toString(), Descriptor.O_RDWR, 0);
-                Server _ = Server.start(socket, tasks.methods());
+                Server _ = Server.start(socket, methods);
                 Client client = Client.connect(socket)) {
+            refusedMount(client, bundle);
             for (int i = 0; i < LIVES; i++) {
                 live(client, bundle, output);
             }
@@ -104,17 +110,32 @@ public final class Rehearsal {
         }
     }
 
+    /** A root file system as containers have it, which the kernel does not mount, as its layers are not there. */
+    private void refusedMount(Client client, Path bundle) throws IOException, InterruptedException {
+        String layers = "lowerdir=" + directory.resolve("upper") + ":" + directory.resolve("lower");
+        Mount mount = Mount.newBuilder()
+                .setType("overlay")
+                .setSource("overlay")
+                .addOptions(layers)
+                .build();
+        try {
+            call(client, "Create", create(bundle).addRootfs(mount).build());
+            throw new IOException("the kernel mounted layers that are not there");
+        } catch (StatusException e) {
+            // What was to be rehearsed: all of a mount but its success.
+        }
+    }
+
+    private CreateTaskRequest.Builder create(Path bundle) {
+        return CreateTaskRequest.newBuilder()
+                .setId(ID)
+                .setBundle(bundle.toString())
+                .setOptions(options());
+    }
+
     private void live(Client client, Path bundle, Path output)
             throws StatusException, IOException, InterruptedException {
-        call(
-                client,
-                "Create",
-                CreateTaskRequest.newBuilder()
-                        .setId(ID)
-                        .setBundle(bundle.toString())
-                        .setStdout(output.toString())
-                        .setOptions(options())
-                        .build());
+        call(client, "Create", create(bundle).setStdout(output.toString()).build());
         call(client, "Start", StartRequest.newBuilder().setId(ID).build());
         call(client, "State", StateRequest.newBuilder().setId(ID).build());
         call(client, "Connect", ConnectRequest.newBuilder().setId(ID).build());
