@@ -45,7 +45,7 @@ public final class TaskOptions {
         if (toml.hasErrors()) {
             LOG.log(
                     WARNING,
-                    "The runtime's options are not valid TOML and not used: {0}",
+                    "The runtime''s options are not valid TOML and not used: {0}",
                     toml.errors().getFirst().toString());
             return Options.getDefaultInstance();
         }

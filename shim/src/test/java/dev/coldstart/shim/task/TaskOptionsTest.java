@@ -6,6 +6,12 @@ import com.google.protobuf.Any;
 import com.google.protobuf.ByteString;
 import com.google.protobuf.InvalidProtocolBufferException;
 import dev.coldstart.proto.containerd.runc.Options;
+import java.util.ArrayList;
+import java.util.List;
+import java.util.logging.Handler;
+import java.util.logging.LogRecord;
+import java.util.logging.Logger;
+import java.util.logging.SimpleFormatter;
 import org.junit.jupiter.api.Test;
 
 class TaskOptionsTest {
@@ -41,6 +47,35 @@ class TaskOptionsTest {
                 .isEqualTo(Options.newBuilder().setNoPivotRoot(true).build());
         assertThat(configured("= broken")).isEqualTo(Options.getDefaultInstance());
         assertThat(configured("")).isEqualTo(Options.getDefaultInstance());
+    }
+
+    @Test
+    void saysWhatIsWrongWithTheConfiguration() throws InvalidProtocolBufferException {
+        Logger logger = Logger.getLogger(TaskOptions.class.getName());
+        List<String> said = new ArrayList<>();
+        Handler handler = new Handler() {
+            @Override
+            public void publish(LogRecord entry) {
+                said.add(new SimpleFormatter().formatMessage(entry));
+            }
+
+            @Override
+            public void flush() {}
+
+            @Override
+            public void close() {}
+        };
+        logger.addHandler(handler);
+        try {
+            configured("= broken");
+        } finally {
+            logger.removeHandler(handler);
+        }
+        assertThat(said)
+                .singleElement()
+                .asString()
+                .startsWith("The runtime's options are not valid TOML")
+                .contains("'='");
     }
 
     private static Options configured(String toml) throws InvalidProtocolBufferException {
