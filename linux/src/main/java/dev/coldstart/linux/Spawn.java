@@ -1,11 +1,14 @@
 package dev.coldstart.linux;
 
-import static java.lang.foreign.ValueLayout.ADDRESS;
+import static java.lang.foreign.ValueLayout.JAVA_BYTE;
 import static java.lang.foreign.ValueLayout.JAVA_INT;
+import static java.lang.foreign.ValueLayout.JAVA_LONG;
 
+import java.io.ByteArrayOutputStream;
 import java.lang.foreign.Arena;
 import java.lang.foreign.MemorySegment;
 import java.lang.invoke.MethodHandle;
+import java.nio.charset.StandardCharsets;
 import java.nio.file.Path;
 import java.util.ArrayList;
 import java.util.LinkedHashMap;
@@ -143,11 +146,19 @@ public final class Spawn {
         }
     }
 
+    /** A null-terminated array of C strings, in one piece: each piece of memory costs a call and its clearing. */
     private static long array(Arena arena, List<String> values) {
-        MemorySegment pointers = arena.allocate(ADDRESS, values.size() + 1L);
+        ByteArrayOutputStream text = new ByteArrayOutputStream();
+        long[] pointers = new long[values.size() + 1];
         for (int i = 0; i < values.size(); i++) {
-            pointers.setAtIndex(ADDRESS, i, arena.allocateFrom(values.get(i)));
+            pointers[i] = text.size();
+            text.writeBytes(values.get(i).getBytes(StandardCharsets.UTF_8));
+            text.write(0);
         }
-        return pointers.address();
+        long strings = arena.allocateFrom(JAVA_BYTE, text.toByteArray()).address();
+        for (int i = 0; i < values.size(); i++) {
+            pointers[i] += strings;
+        }
+        return arena.allocateFrom(JAVA_LONG, pointers).address();
     }
 }

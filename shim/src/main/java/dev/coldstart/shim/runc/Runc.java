@@ -103,6 +103,18 @@ public final class Runc {
      */
     public RuncResult run(List<String> arguments, Map<String, String> variables, Duration limit, Stdio stdio)
             throws IOException, InterruptedException {
+        return run(arguments, variables, limit, stdio, () -> {});
+    }
+
+    /**
+     * Runs a command to its end.
+     *
+     * @param meanwhile what is done beside it, once it has been started
+     * @throws IOException when the runtime cannot be run
+     */
+    public RuncResult run(
+            List<String> arguments, Map<String, String> variables, Duration limit, Stdio stdio, Runnable meanwhile)
+            throws IOException, InterruptedException {
         // A log of its own, because commands for one container overlap (kill during exec).
         Path log = bundle.resolve("log." + sequence.incrementAndGet() + ".json");
         List<String> command = new ArrayList<>(
@@ -119,7 +131,9 @@ public final class Runc {
         give(spawn, 1, stdio.stdout());
         give(spawn, 2, stdio.stderr());
         try {
-            Exit exit = spawn(spawn).awaitOrKill(limit);
+            Child child = spawn(spawn);
+            meanwhile.run();
+            Exit exit = child.awaitOrKill(limit);
             if (exit.status() == 0) {
                 return new RuncResult(0, "");
             }

@@ -60,6 +60,7 @@ public final class Stdio implements AutoCloseable {
     private @Nullable Descriptor stdinHold;
 
     private boolean stdinClosed;
+    private boolean begun;
 
     private final List<Copier> outputs = new ArrayList<>();
     private @Nullable Copier input;
@@ -213,6 +214,18 @@ public final class Stdio implements AutoCloseable {
     }
 
     /**
+     * Begins what needs no process yet: opening containerd's fifos, beside the runtime that makes the process. Not before a
+     * restore, which may fail and be followed by a start with new pipes: the client would take the end of these for the
+     * end of all output.
+     */
+    public void begin() {
+        if (!streams.terminal() && !begun) {
+            begun = true;
+            startPipes();
+        }
+    }
+
+    /**
      * Begins copying, once the runtime has the process. Waits until containerd's fifos are open at both ends.
      *
      * @throws IOException when the runtime sent no terminal, or a fifo's other end is not opened in time
@@ -224,7 +237,7 @@ public final class Stdio implements AutoCloseable {
             startTerminal(master);
         } else {
             closeChildEnds();
-            startPipes();
+            begin();
         }
         awaitOpened();
     }

@@ -66,6 +66,7 @@ import java.util.concurrent.CompletableFuture;
 import java.util.concurrent.ConcurrentHashMap;
 import java.util.concurrent.atomic.AtomicLong;
 import java.util.concurrent.locks.ReentrantReadWriteLock;
+import java.util.regex.Pattern;
 import org.jspecify.annotations.Nullable;
 
 /**
@@ -81,6 +82,7 @@ final class Container {
     private static final System.Logger LOG = new LateLogger(Container.class);
     private static final String SNAPSHOT = "coldstart.dev/snapshot";
     private static final String READY = "coldstart.dev/ready";
+    private static final Pattern IDENTIFIER = Pattern.compile("[A-Za-z0-9]+(?:[._-][A-Za-z0-9]+)*");
     private static final Duration DRAIN_LIMIT = Duration.ofSeconds(10);
     private static final Duration CONSOLE_DRAIN_LIMIT = Duration.ofSeconds(2);
     private static final Duration START_LIMIT = Duration.ofMinutes(10);
@@ -102,7 +104,8 @@ final class Container {
     private final Map<String, byte[]> execSpecs = new ConcurrentHashMap<>();
     private final Set<Task> running = ConcurrentHashMap.newKeySet();
     private final ReentrantReadWriteLock changes = new ReentrantReadWriteLock();
-    private volatile @Nullable Cgroup cgroup;
+    /** Null inside for a process that ended before it could be looked at. */
+    private volatile CompletableFuture<@Nullable Cgroup> cgroup = CompletableFuture.completedFuture(null);
 
     /** Closed by the end of the first process. */
     private final ExecGate execStarts = new ExecGate();
@@ -118,7 +121,8 @@ final class Container {
     private volatile boolean deleted;
     private volatile boolean published;
     private final AtomicLong outOfMemoryKills = new AtomicLong();
-    private volatile @Nullable OutOfMemoryWatch outOfMemory;
+    private volatile CompletableFuture<@Nullable OutOfMemoryWatch> outOfMemory =
+            CompletableFuture.completedFuture(null);
 
     private Container(Node node, CreateTaskRequest request, Spec spec, Options options) {
         this.node = node;
@@ -233,7 +237,7 @@ final class Container {
         command.add(id);
         Child child;
         try (Reaper.Watch watch = node.reaper().watch()) {
-            RuncResult result = runc.run(command, Map.of(), START_LIMIT, stdio.ends());
+            RuncResult result = runc.run(command, Map.of(), START_LIMIT, stdio.ends(), stdio::begin);
             if (!result.succeeded()) {
                 throw new StatusException(Code.UNKNOWN, "OCI runtime create failed: " + reason(result));
             }
@@ -258,16 +262,30 @@ final class Container {
     /** The container has its first process. */
     private void adopt(Child child) {
         init.child(child);
+        // Beside what the client waits for: a host of many containers has a long table of mounts to search.
+        cgroup = CompletableFuture.supplyAsync(() -> findCgroup(child.pid()), Thread::startVirtualThread);
+        outOfMemory = cgroup.thenApply(this::watchMemory);
+        if (published) {
+            watchEnd();
+        }
+    }
+
+    private @Nullable Cgroup findCgroup(int pid) {
         try {
-            Cgroup group = Cgroup.of(child.pid());
-            cgroup = group;
-            outOfMemory = OutOfMemoryWatch.start(group, this::checkOutOfMemory);
+            return Cgroup.of(pid);
         } catch (IOException e) {
             // It has ended already, which its exit tells.
             LOG.log(INFO, "Container {0} has no metrics: {1}", id, e.getMessage());
+            return null;
         }
-        if (published) {
-            watchEnd();
+    }
+
+    private @Nullable OutOfMemoryWatch watchMemory(@Nullable Cgroup group) {
+        try {
+            return group == null ? null : OutOfMemoryWatch.start(group, this::checkOutOfMemory);
+        } catch (IOException e) {
+            LOG.log(WARNING, "Container {0} running out of memory will be told late: {1}", id, e.getMessage());
+            return null;
         }
     }
 
@@ -306,9 +324,9 @@ final class Container {
     }
 
     private void stopWatching() throws IOException {
-        OutOfMemoryWatch watch = outOfMemory;
+        @Nullable OutOfMemoryWatch watch = outOfMemory.join();
         if (watch != null) {
-            outOfMemory = null;
+            outOfMemory = CompletableFuture.completedFuture(null);
             watch.close();
         }
     }
@@ -387,6 +405,8 @@ final class Container {
     }
 
     private void startProcess() throws IOException, StatusException, InterruptedException {
+        // What the process does first may be to take too much.
+        outOfMemory.join();
         RuncResult result = runc.run(List.of("start", id), Map.of(), START_LIMIT, Runc.Stdio.none());
         if (!result.succeeded()) {
             throw new StatusException(Code.UNKNOWN, "OCI runtime start failed: " + reason(result));
@@ -656,7 +676,7 @@ final class Container {
     /** Registers a process to start later. */
     void exec(ExecProcessRequest exec) throws StatusException {
         String execId = exec.getExecId();
-        if (!execId.matches("[A-Za-z0-9]+(?:[._-][A-Za-z0-9]+)*") || execId.length() > 76) {
+        if (!IDENTIFIER.matcher(execId).matches() || execId.length() > 76) {
             throw new StatusException(Code.INVALID_ARGUMENT, "exec id \"" + execId + "\": invalid argument");
         }
         require(init.status() == Status.RUNNING || (init.pid() != 0 && init.status() == Status.CREATED), "exec in");
@@ -713,7 +733,7 @@ final class Container {
             List<String> command = new ArrayList<>(List.of("exec", "--process", specFile.toString()));
             stdio.consoleSocket().ifPresent(socket -> command.addAll(List.of("--console-socket", socket.toString())));
             command.addAll(List.of("--detach", "--pid-file", pidFile.toString(), id));
-            RuncResult result = runc.run(command, Map.of(), START_LIMIT, stdio.ends());
+            RuncResult result = runc.run(command, Map.of(), START_LIMIT, stdio.ends(), stdio::begin);
             if (!result.succeeded()) {
                 throw new StatusException(Code.UNKNOWN, "OCI runtime exec failed: " + reason(result));
             }
@@ -825,7 +845,7 @@ final class Container {
 
     /** Without a pid namespace of its own the kernel leaves the container's other processes alive. */
     private void killRemaining() {
-        Cgroup group = cgroup;
+        @Nullable Cgroup group = cgroup.join();
         if (group == null) {
             return;
         }
@@ -863,7 +883,7 @@ final class Container {
 
     /** Tells of processes that the kernel has killed for want of memory since the last look. */
     private void checkOutOfMemory() {
-        Cgroup group = cgroup;
+        @Nullable Cgroup group = cgroup.join();
         if (group == null) {
             return;
         }
@@ -1008,7 +1028,7 @@ final class Container {
     /** All its processes, by host pid; an exec's with its id. */
     Map<Integer, String> processes() throws StatusException {
         Map<Integer, String> all = new java.util.TreeMap<>();
-        Cgroup group = cgroup;
+        @Nullable Cgroup group = cgroup.join();
         try {
             if (group != null) {
                 group.processes().forEach(pid -> all.put(pid, ""));
@@ -1027,7 +1047,7 @@ final class Container {
     }
 
     Any metrics() throws StatusException {
-        Cgroup group = cgroup;
+        @Nullable Cgroup group = cgroup.join();
         try {
             if (group != null) {
                 return group.metrics();
