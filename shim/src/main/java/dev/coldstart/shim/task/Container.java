@@ -1116,12 +1116,16 @@ final class Container {
     }
 
     /** Forgets an exec; how it ended. */
-    Exit deleteExec(String execId) throws StatusException {
+    Exit deleteExec(String execId) throws StatusException, InterruptedException {
         Task exec = task(execId);
         if (exec.status() == Status.RUNNING) {
             throw new StatusException(Code.UNKNOWN, "cannot delete a running process");
         }
         try {
+            Optional<Stdio> stdio = exec.stdio();
+            if (stdio.isPresent() && exec.child().isPresent()) {
+                stdio.get().drain(DRAIN_LIMIT);
+            }
             closeStdio(exec);
             Files.deleteIfExists(bundle.resolve(execId + ".pid"));
         } catch (IOException e) {

@@ -46,7 +46,9 @@ import dev.coldstart.shim.ttrpc.Code;
 import dev.coldstart.shim.ttrpc.Server;
 import dev.coldstart.shim.ttrpc.StatusException;
 import java.io.BufferedReader;
+import java.io.FileInputStream;
 import java.io.IOException;
+import java.io.InputStream;
 import java.io.UncheckedIOException;
 import java.nio.file.Files;
 import java.nio.file.Path;
@@ -332,6 +334,48 @@ class TaskServiceTest {
         kill("", 9);
         assertThat(waited("")).isEqualTo(137);
         deleted("");
+    }
+
+    @Test
+    void allThatAnExecWroteIsReadAfterItsDeletion() throws Exception {
+        Path fifo = directory.resolve("out");
+        assertThat(new ProcessBuilder("mkfifo", fifo.toString()).start().waitFor())
+                .isZero();
+        created();
+        started("");
+        // More than the fifo holds, and less than fifo and pipe: it ends while nobody reads.
+        runtime.exec("head -c 100000 /dev/zero");
+        call(
+                "Exec",
+                ExecProcessRequest.newBuilder()
+                        .setId("c")
+                        .setExecId("e")
+                        .setStdout(fifo.toString())
+                        .setSpec(Any.newBuilder().setValue(ByteString.copyFromUtf8("{\"args\":[\"a\"]}")))
+                        .build());
+        CompletableFuture<InputStream> reader = new CompletableFuture<>();
+        Thread.ofPlatform().daemon().start(() -> {
+            try {
+                reader.complete(new FileInputStream(fifo.toFile()));
+            } catch (IOException e) {
+                reader.completeExceptionally(e);
+            }
+        });
+        started("e");
+        assertThat(waited("e")).isZero();
+        CompletableFuture<DeleteResponse> deletion = new CompletableFuture<>();
+        Thread.ofVirtual().start(() -> {
+            try {
+                deletion.complete(deleted("e"));
+            } catch (Exception e) {
+                deletion.completeExceptionally(e);
+            }
+        });
+        Thread.sleep(200);
+        try (InputStream in = reader.get()) {
+            assertThat(in.readAllBytes()).hasSize(100000);
+        }
+        assertThat(deletion.get().getExitStatus()).isZero();
     }
 
     @Test
