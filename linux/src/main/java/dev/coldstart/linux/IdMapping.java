@@ -7,16 +7,22 @@ import java.lang.foreign.ValueLayout;
 import java.lang.invoke.MethodHandle;
 import java.nio.file.Files;
 import java.nio.file.Path;
+import java.util.ArrayList;
+import java.util.List;
+import java.util.OptionalLong;
 import java.util.concurrent.TimeUnit;
+import java.util.regex.Matcher;
+import java.util.regex.Pattern;
+import java.util.stream.Collectors;
 
 /**
  * A mapping of owners, as a user namespace has it, for mounts (mount_setattr(2), MOUNT_ATTR_IDMAP, Linux 5.12): what a
  * file system stores as owned by {@code container} is seen as owned by {@code host} through such a mount.
  *
- * @param uids for users
- * @param gids for groups
+ * @param uids for users; not empty
+ * @param gids for groups; not empty
  */
-public record IdMapping(Range uids, Range gids) {
+public record IdMapping(List<Range> uids, List<Range> gids) {
     private static final int AT_FDCWD = -100;
     private static final int OPEN_TREE_CLONE = 1;
     private static final int O_CLOEXEC = 02000000;
@@ -32,6 +38,58 @@ public record IdMapping(Range uids, Range gids) {
     private static final long MOUNT_SETATTR = 442;
 
     private static final MethodHandle SYSCALL = Words.function("syscall");
+
+    private static final Pattern RANGE = Pattern.compile("(\\d{1,10}):(\\d{1,10}):(\\d{1,10})");
+
+    public IdMapping {
+        if (uids.isEmpty() || gids.isEmpty()) {
+            throw new IllegalArgumentException("a mapping of owners needs ranges for users and for groups");
+        }
+        uids = List.copyOf(uids);
+        gids = List.copyOf(gids);
+    }
+
+    /**
+     * Reads what containerd writes into labels and mount options (internal/userns/idmap.go): {@code
+     * CONTAINER:HOST:SIZE[,…]}.
+     *
+     * @throws IllegalArgumentException with the text that is no such list
+     */
+    public static IdMapping parse(String uids, String gids) {
+        return new IdMapping(ranges(uids), ranges(gids));
+    }
+
+    private static List<Range> ranges(String text) {
+        List<Range> ranges = new ArrayList<>();
+        for (String part : text.split(",", -1)) {
+            Matcher matcher = RANGE.matcher(part);
+            if (!matcher.matches()) {
+                throw new IllegalArgumentException("\"" + text + "\" is no list of ranges CONTAINER:HOST:SIZE");
+            }
+            ranges.add(new Range(
+                    Long.parseLong(matcher.group(1)),
+                    Long.parseLong(matcher.group(2)),
+                    Long.parseLong(matcher.group(3))));
+        }
+        return ranges;
+    }
+
+    /** The user that the container's root is on the host; empty if it is none. */
+    public OptionalLong rootUser() {
+        return host(uids);
+    }
+
+    /** The group of the container's root on the host; empty if it is none. */
+    public OptionalLong rootGroup() {
+        return host(gids);
+    }
+
+    private static OptionalLong host(List<Range> ranges) {
+        return ranges.stream()
+                .filter(range -> range.container() == 0)
+                .mapToLong(Range::host)
+                .findFirst();
+    }
 
     /**
      * A range of ids.
@@ -49,8 +107,11 @@ public record IdMapping(Range uids, Range gids) {
             }
         }
 
-        private String line() {
-            return container + " " + host + " " + size + "\n";
+        /** As in /proc/PID/uid_map. */
+        private static String lines(List<Range> ranges) {
+            return ranges.stream()
+                    .map(range -> range.container + " " + range.host + " " + range.size + "\n")
+                    .collect(Collectors.joining());
         }
     }
 
@@ -118,8 +179,8 @@ public record IdMapping(Range uids, Range gids) {
             Thread.currentThread().interrupt();
             throw new IOException(attempted + ": interrupted", e);
         }
-        Files.writeString(process.resolve("uid_map"), uids.line());
-        Files.writeString(process.resolve("gid_map"), gids.line());
+        Files.writeString(process.resolve("uid_map"), Range.lines(uids));
+        Files.writeString(process.resolve("gid_map"), Range.lines(gids));
         return Descriptor.open(theirs.toString(), Descriptor.O_RDONLY, 0);
     }
 }

@@ -466,12 +466,12 @@ class SnapshotterTest {
         PrepareSnapshotRequest prepare = PrepareSnapshotRequest.newBuilder()
                 .setKey("pod")
                 .setParent("c")
-                .putLabels("containerd.io/snapshot/uidmapping", "0:100000:65536")
+                .putLabels("containerd.io/snapshot/uidmapping", "1:100001:65535,0:3000:1")
                 .putLabels("containerd.io/snapshot/gidmapping", "0:200000:65536")
                 .build();
         Path pod = mount(stub.prepare(prepare).getMountsList());
-        assertThat(Files.getAttribute(pod, "unix:uid")).isEqualTo(100000);
-        assertThat(Files.getAttribute(pod.resolve("mine"), "unix:uid")).isEqualTo(100000);
+        assertThat(Files.getAttribute(pod, "unix:uid")).isEqualTo(3000);
+        assertThat(Files.getAttribute(pod.resolve("mine"), "unix:uid")).isEqualTo(3000);
         assertThat(Files.getAttribute(pod.resolve("mine"), "unix:gid")).isEqualTo(200000);
         assertThat(Files.getAttribute(pod.resolve("other"), "unix:uid")).isEqualTo(100007);
         Files.writeString(pod.resolve("other"), "changed");
@@ -481,11 +481,13 @@ class SnapshotterTest {
         assertThat(MountTable.read())
                 .as("what was mounted for the pod alone")
                 .noneMatch(entry -> entry.mountPoint().contains("/run/m/"));
-        assertStatus(
-                () -> stub.prepare(prepare.toBuilder()
-                        .putLabels("containerd.io/snapshot/uidmapping", "0:100000")
-                        .build()),
-                Status.Code.INVALID_ARGUMENT);
+        for (String unusable : List.of("0:100000", "0:100000:65536,", "1:100001:65535")) {
+            assertStatus(
+                    () -> stub.prepare(prepare.toBuilder()
+                            .putLabels("containerd.io/snapshot/uidmapping", unusable)
+                            .build()),
+                    Status.Code.INVALID_ARGUMENT);
+        }
     }
 
     @Test

@@ -13,8 +13,6 @@ import java.io.IOException;
 import java.nio.file.Files;
 import java.nio.file.Path;
 import java.util.List;
-import java.util.regex.Matcher;
-import java.util.regex.Pattern;
 import org.jspecify.annotations.Nullable;
 
 /** The root file system of a container: the mounts containerd asks for, on {@code rootfs/} of its bundle. */
@@ -23,7 +21,6 @@ final class Rootfs {
     private static final String UIDS = "uidmap=";
     private static final String GIDS = "gidmap=";
     private static final String LOOP = "loop";
-    private static final Pattern RANGE = Pattern.compile("(\\d{1,10}):(\\d{1,10}):(\\d{1,10})");
 
     private final Path directory;
 
@@ -79,7 +76,14 @@ final class Rootfs {
     private static @Nullable IdMapping mapping(List<String> options) throws IOException {
         String uids = value(options, UIDS);
         String gids = value(options, GIDS);
-        return uids.isEmpty() || gids.isEmpty() ? null : new IdMapping(range(uids), range(gids));
+        if (uids.isEmpty() || gids.isEmpty()) {
+            return null;
+        }
+        try {
+            return IdMapping.parse(uids, gids);
+        } catch (IllegalArgumentException e) {
+            throw new IOException("The owners of the root file system cannot be mapped: " + e.getMessage() + ".", e);
+        }
     }
 
     private static String value(List<String> options, String name) {
@@ -88,17 +92,6 @@ final class Rootfs {
                 .map(option -> option.substring(name.length()))
                 .findFirst()
                 .orElse("");
-    }
-
-    private static IdMapping.Range range(String text) throws IOException {
-        Matcher range = RANGE.matcher(text);
-        if (!range.matches()) {
-            throw new IOException(
-                    "The owners of the root file system can be mapped by one range CONTAINER:HOST:SIZE, not by \""
-                            + text + "\".");
-        }
-        return new IdMapping.Range(
-                Long.parseLong(range.group(1)), Long.parseLong(range.group(2)), Long.parseLong(range.group(3)));
     }
 
     private String target(dev.coldstart.proto.containerd.types.Mount mount) throws IOException {

@@ -161,14 +161,17 @@ class RootfsTest {
         assertThat(MountTable.read()).noneMatch(mount -> mount.mountPoint().contains("/lower"));
         rootfs.unmount();
 
-        rootfs.mount(List.of(mount("bind", one.toString(), "bind", "uidmap=0:200000:65536", "gidmap=0:300000:65536")));
-        assertThat(Files.getAttribute(root.resolve("file"), "unix:uid")).isEqualTo(200000);
+        Files.setAttribute(one.resolve("file"), "unix:uid", 7);
+        rootfs.mount(List.of(
+                mount("bind", one.toString(), "bind", "uidmap=0:1000:1,1:200000:65535", "gidmap=0:300000:65536")));
+        assertThat(Files.getAttribute(root.resolve("file"), "unix:uid")).isEqualTo(200006);
+        assertThat(Files.getAttribute(root, "unix:uid")).isEqualTo(1000);
         rootfs.unmount();
         assertThat(mounted()).isEmpty();
 
         assertThatThrownBy(() -> rootfs.mount(
-                        List.of(mount("bind", one.toString(), "bind", "uidmap=0:1:2,2:5:5", "gidmap=0:1:2"))))
-                .hasMessageContaining("one range");
+                        List.of(mount("bind", one.toString(), "bind", "uidmap=0:1:2,2:5", "gidmap=0:1:2"))))
+                .hasMessageContaining("\"0:1:2,2:5\" is no list of ranges CONTAINER:HOST:SIZE");
     }
 
     @Test

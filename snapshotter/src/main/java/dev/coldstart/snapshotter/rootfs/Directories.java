@@ -118,7 +118,8 @@ public final class Directories {
         }
         IdMapping mapping = MappedLayers.mapping(snapshot.labels());
         if (mapping != null) {
-            chown(content, (int) mapping.uids().host(), (int) mapping.gids().host());
+            chown(content, (int) mapping.rootUser().orElseThrow(), (int)
+                    mapping.rootGroup().orElseThrow());
         }
         if (snapshot.kind() == Snapshot.Kind.ACTIVE) {
             Files.createDirectories(work(snapshot));

@@ -13,8 +13,6 @@ import java.util.HashSet;
 import java.util.Map;
 import java.util.Set;
 import java.util.concurrent.ConcurrentHashMap;
-import java.util.regex.Matcher;
-import java.util.regex.Pattern;
 import org.jspecify.annotations.Nullable;
 
 /**
@@ -26,7 +24,6 @@ public final class MappedLayers {
     static final String GID_MAPPING = "containerd.io/snapshot/gidmapping";
 
     private static final System.Logger LOG = System.getLogger(MappedLayers.class.getName());
-    private static final Pattern RANGE = Pattern.compile("(\\d{1,10}):(\\d{1,10}):(\\d{1,10})");
 
     private final Path root;
     private final Set<Path> mounted = ConcurrentHashMap.newKeySet();
@@ -58,7 +55,7 @@ public final class MappedLayers {
     /**
      * The mapping that a snapshot's labels ask for; null if they ask for none.
      *
-     * @throws IllegalArgumentException if they do not say one range for users and one for groups
+     * @throws IllegalArgumentException if they do not say which owners users and groups have, root among them
      */
     public static @Nullable IdMapping mapping(Map<String, String> labels) {
         String uids = labels.get(UID_MAPPING);
@@ -66,18 +63,23 @@ public final class MappedLayers {
         if (uids == null && gids == null) {
             return null;
         }
-        return new IdMapping(range(UID_MAPPING, uids), range(GID_MAPPING, gids));
-    }
-
-    private static IdMapping.Range range(String label, @Nullable String text) {
-        Matcher matcher = RANGE.matcher(text == null ? "" : text);
-        if (!matcher.matches()) {
-            throw new IllegalArgumentException(
-                    "label \"" + label + "\" must be one range CONTAINER:HOST:SIZE, and needs its counterpart for "
-                            + (label.equals(UID_MAPPING) ? "groups" : "users"));
+        if (uids == null || gids == null) {
+            throw new IllegalArgumentException("the label \"" + (uids == null ? GID_MAPPING : UID_MAPPING)
+                    + "\" needs its counterpart \"" + (uids == null ? UID_MAPPING : GID_MAPPING) + "\"");
         }
-        return new IdMapping.Range(
-                Long.parseLong(matcher.group(1)), Long.parseLong(matcher.group(2)), Long.parseLong(matcher.group(3)));
+        IdMapping mapping;
+        try {
+            mapping = IdMapping.parse(uids, gids);
+        } catch (IllegalArgumentException e) {
+            throw new IllegalArgumentException(
+                    "the labels \"" + UID_MAPPING + "\" and \"" + GID_MAPPING + "\" map no owners: " + e.getMessage(),
+                    e);
+        }
+        if (mapping.rootUser().isEmpty() || mapping.rootGroup().isEmpty()) {
+            throw new IllegalArgumentException("the labels \"" + UID_MAPPING + "\" and \"" + GID_MAPPING
+                    + "\" must map the container's root, id 0, which is the owner of its root directory");
+        }
+        return mapping;
     }
 
     /**
