@@ -45,6 +45,8 @@ abstract class RuntimeScenarios extends ClientScenarios {
             left
             """;
 
+    private static final String CRICTL = "/opt/cri/crictl";
+
     /** Answers each connection with a line. */
     private static final String SERVER = """
             import socket
@@ -262,6 +264,58 @@ abstract class RuntimeScenarios extends ClientScenarios {
 
     @Test
     @Order(12)
+    void crictlStreamsIntoContainersAndOutOfThem() {
+        TestHost host = node().host();
+        host.write("/etc/crictl.yaml", "runtime-endpoint: unix:///run/containerd/containerd.sock\n");
+        host.write("/var/tmp/pod.json", podConfig("crictl", "{\"network\":0,\"pid\":1}"));
+        host.write("/var/tmp/container.json", """
+                {"metadata":{"name":"shell"},"image":{"image":"%s"},"log_path":"shell.log","stdin":true,
+                 "command":["sh","-c","echo begun; cat; exec sleep 1000"]}""".formatted(image()));
+        String pod = crictl("runp", "--runtime", "coldstart", "/var/tmp/pod.json");
+        String id = crictl("create", pod, "/var/tmp/container.json", "/var/tmp/pod.json");
+        crictl("start", id);
+        assertThat(crictl("ps", "--quiet", "--pod", pod)).isEqualTo(id);
+
+        assertThat(crictl("exec", "--sync", id, "sh", "-c", "echo at once")).isEqualTo("at once");
+        assertThat(piped("printf 'to and fro'", "exec", "--interactive", id, "sh", "-c", "cat"))
+                .isEqualTo("to and fro");
+        assertThat(piped("head -c 3000000 /dev/zero", "exec", "--interactive", id, "sh", "-c", "cat"))
+                .hasSize(3000000);
+        assertThat(host.run(LIMIT, CRICTL, "exec", id, "sh", "-c", "exit 7").err())
+                .contains("exit code 7");
+        assertThat(host.script(
+                        LIMIT,
+                        "script --quiet --command \"$1 exec -it $2 sh -c 'test -t 0 && echo a terminal'\" /dev/null",
+                        CRICTL,
+                        id))
+                .isEqualTo("a terminal");
+        assertThat(piped("echo by attaching; sleep 2", "attach", "--stdin", id)).isEqualTo("by attaching");
+
+        assertThat(crictl("logs", id)).isEqualTo("begun\nby attaching");
+        assertThat(crictl("stats", id)).contains(id.substring(0, 13));
+        assertThat(crictl("inspect", id)).contains("CONTAINER_RUNNING");
+        crictl("stop", "--timeout", "1", id);
+        crictl("rm", id);
+        crictl("stopp", pod);
+        crictl("rmp", pod);
+        assertThat(left()).isEmpty();
+    }
+
+    private String crictl(String... arguments) {
+        List<String> command = new ArrayList<>(List.of(CRICTL));
+        command.addAll(List.of(arguments));
+        return succeed(command.toArray(String[]::new));
+    }
+
+    /** What crictl prints that gets a command's output. */
+    private String piped(String input, String... arguments) {
+        List<String> all = new ArrayList<>(List.of(input, CRICTL));
+        all.addAll(List.of(arguments));
+        return node().host().script(LIMIT, "set -o pipefail; sh -c \"$1\" | \"${@:2}\"", all.toArray(String[]::new));
+    }
+
+    @Test
+    @Order(13)
     void podsOutliveContainerdButNotTheirShim() {
         TestHost host = node().host();
         String config = podConfig("host", "{\"network\":2,\"pid\":2}");
@@ -305,7 +359,7 @@ abstract class RuntimeScenarios extends ClientScenarios {
     }
 
     @Test
-    @Order(13)
+    @Order(14)
     void nothingIsLeftAfterStressAndKills() throws Exception {
         TestHost host = node().host();
         nerdctl("--namespace", "stress", "pull", "--quiet", image());
