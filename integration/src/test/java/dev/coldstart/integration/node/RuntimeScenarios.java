@@ -316,6 +316,42 @@ abstract class RuntimeScenarios extends ClientScenarios {
 
     @Test
     @Order(13)
+    void aPodsContainerIsRestoredInAnotherPod() {
+        TestHost host = node().host();
+        String config = podConfig("before", "{\"network\":0,\"pid\":1}")
+                .replace(
+                        "\"coldstart.dev/ready\":\"after:30s\"",
+                        "\"coldstart.dev/ready\":\"after:1s\",\"coldstart.dev/snapshot\":\"auto\"");
+        // What only this process knows; a start from the beginning would know another.
+        String script = "read -r known </proc/sys/kernel/random/uuid; while :; do echo $known >/known; sleep 0.1; done";
+        String pod = pod(config);
+        String first = container(pod, config, "knows", script, "");
+        host.await(
+                "a snapshot",
+                LIMIT,
+                () -> node().coldstart("snapshot", "ls").lines().count() > 1);
+        String known = stdout(probe(first, 10, "cat /known"));
+        call("StopContainer", "{\"container_id\":\"%s\",\"timeout\":1}".formatted(first));
+        cri("remove-pod", pod);
+
+        config = config.replace("before", "after");
+        pod = pod(config);
+        String second = container(pod, config, "knows", script, "");
+        assertThat(stdout(probe(second, 10, "cat /known")))
+                .as(host.ask("tail", "-n", "5", "/var/log/containerd.log"))
+                .isEqualTo(known);
+        for (String namespace : List.of("net", "ipc", "uts")) {
+            assertThat(stdout(probe(second, 10, "ls -l /proc/1/ns/" + namespace)))
+                    .as(namespace)
+                    .contains(host.ask(
+                            "readlink", "/proc/" + host.ask("cat", bundle(pod) + "/init.pid") + "/ns/" + namespace));
+        }
+        cri("remove-pod", pod);
+        assertThat(left()).isEmpty();
+    }
+
+    @Test
+    @Order(14)
     void podsOutliveContainerdButNotTheirShim() {
         TestHost host = node().host();
         String config = podConfig("host", "{\"network\":2,\"pid\":2}");
@@ -359,7 +395,7 @@ abstract class RuntimeScenarios extends ClientScenarios {
     }
 
     @Test
-    @Order(14)
+    @Order(15)
     void nothingIsLeftAfterStressAndKills() throws Exception {
         TestHost host = node().host();
         nerdctl("--namespace", "stress", "pull", "--quiet", image());
