@@ -133,8 +133,11 @@ public final class Snapshotter implements AutoCloseable {
                 Credentials.of(kubelets, configuration.pullSecrets(), credentials),
                 // So that a read lives to see another try.
                 configuration.ioTimeout().dividedBy(3)));
-        RegistrySource source =
-                own(new RegistrySource(registry, layer -> metadata.catalog().sources(layer), root.resolve("spool")));
+        RegistrySource source = own(new RegistrySource(
+                registry,
+                layer -> metadata.catalog().sources(layer),
+                root.resolve("spool"),
+                configuration.store().freeMin()));
         LayerResolver resolver = new LayerResolver(containerd, () -> hosts(configuration, metadata));
 
         KnownLayers known =

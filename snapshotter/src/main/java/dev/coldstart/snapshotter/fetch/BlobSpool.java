@@ -1,11 +1,13 @@
 package dev.coldstart.snapshotter.fetch;
 
 import dev.coldstart.snapshotter.layer.Digest;
+import dev.coldstart.snapshotter.object.Size;
 import java.io.IOException;
 import java.io.InputStream;
 import java.io.InterruptedIOException;
 import java.nio.ByteBuffer;
 import java.nio.channels.FileChannel;
+import java.nio.file.FileStore;
 import java.nio.file.Files;
 import java.nio.file.Path;
 import java.nio.file.StandardOpenOption;
@@ -19,16 +21,26 @@ import org.jspecify.annotations.Nullable;
 
 /**
  * Blobs of registries that send no parts: each is downloaded once, by one request, into a file without a name, and its
- * ranges are read there as soon as they have come. It goes a while after its last reader.
+ * ranges are read there as soon as they have come. It goes a while after its last reader. One that leaves the file system less
+ * than its reserve fails, for those who read it.
  */
 final class BlobSpool implements AutoCloseable {
     private static final long IDLE_NANOS = TimeUnit.MINUTES.toNanos(2);
     private static final int BUFFER = 1 << 16;
+    /** What is written between two looks at the file system's room. */
+    private static final int STRIDE = 16 << 20;
 
     private final Path directory;
+    private final Size reserve;
     private final Map<Digest, Spooled> blobs = new HashMap<>();
     private final ScheduledExecutorService clock = Executors.newSingleThreadScheduledExecutor(
             Thread.ofPlatform().daemon().name("blob-spool").factory());
+
+    /** Fails where a file must not grow further. */
+    @FunctionalInterface
+    private interface RoomCheck {
+        void requireRoom() throws IOException;
+    }
 
     /** Opens a whole blob. */
     @FunctionalInterface
@@ -36,9 +48,13 @@ final class BlobSpool implements AutoCloseable {
         InputStream open() throws IOException;
     }
 
-    /** @param directory where files without names are made; made when it is needed */
-    BlobSpool(Path directory) {
+    /**
+     * @param directory where files without names are made; made when it is needed
+     * @param reserve what has to stay free on its file system
+     */
+    BlobSpool(Path directory, Size reserve) {
         this.directory = directory;
+        this.reserve = reserve;
     }
 
     /** A range of a blob that is being downloaded or was lately; null if it is not. */
@@ -61,7 +77,7 @@ final class BlobSpool implements AutoCloseable {
             Path file = Files.createTempFile(directory, "blob", "");
             FileChannel channel = FileChannel.open(file, StandardOpenOption.READ, StandardOpenOption.WRITE);
             Files.delete(file);
-            Spooled fresh = new Spooled(channel);
+            Spooled fresh = new Spooled(channel, this::requireRoom);
             Spooled old = blobs.put(layer, fresh);
             if (old != null) {
                 old.retire();
@@ -72,6 +88,14 @@ final class BlobSpool implements AutoCloseable {
             InputStream range = fresh.read(from, to);
             Thread.ofVirtual().name("spool-" + layer.hex().substring(0, 12)).start(() -> fresh.download(whole));
             return range;
+        }
+    }
+
+    private void requireRoom() throws IOException {
+        FileStore fileSystem = Files.getFileStore(directory);
+        if (fileSystem.getUsableSpace() - STRIDE < reserve.of(fileSystem.getTotalSpace())) {
+            throw new IOException("no room in " + directory
+                    + " for a blob that its registry sends as a whole only; free some space, or lower store.free_min");
         }
     }
 
@@ -115,6 +139,7 @@ final class BlobSpool implements AutoCloseable {
 
     private static final class Spooled {
         private final FileChannel channel;
+        private final RoomCheck check;
         private long written;
         private boolean done;
         private @Nullable IOException failure;
@@ -122,15 +147,22 @@ final class BlobSpool implements AutoCloseable {
         private long left = System.nanoTime();
         private boolean retired;
 
-        Spooled(FileChannel channel) {
+        Spooled(FileChannel channel, RoomCheck check) {
             this.channel = channel;
+            this.check = check;
         }
 
         void download(Whole whole) {
             try (InputStream in = whole.open()) {
                 byte[] buffer = new byte[BUFFER];
                 int n = in.read(buffer);
+                long unchecked = STRIDE;
                 while (n >= 0) {
+                    if (unchecked >= STRIDE) {
+                        check.requireRoom();
+                        unchecked = 0;
+                    }
+                    unchecked += n;
                     ByteBuffer bytes = ByteBuffer.wrap(buffer, 0, n);
                     while (bytes.hasRemaining()) {
                         var _ = channel.write(bytes);

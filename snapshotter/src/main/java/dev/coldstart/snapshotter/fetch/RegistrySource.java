@@ -2,6 +2,7 @@ package dev.coldstart.snapshotter.fetch;
 
 import dev.coldstart.snapshotter.layer.Digest;
 import dev.coldstart.snapshotter.metadata.LayerSource;
+import dev.coldstart.snapshotter.object.Size;
 import dev.coldstart.snapshotter.registry.RegistryClient;
 import dev.coldstart.snapshotter.registry.RegistryException;
 import java.io.IOException;
@@ -26,14 +27,18 @@ public final class RegistrySource implements BlobSource, AutoCloseable {
 
     /** Keeps blobs that can be had whole only in the directory for temporary files. */
     public RegistrySource(RegistryClient client, Function<Digest, Collection<LayerSource>> sources) {
-        this(client, sources, Path.of(System.getProperty("java.io.tmpdir", "/tmp")));
+        this(client, sources, Path.of(System.getProperty("java.io.tmpdir", "/tmp")), Size.ZERO);
     }
 
-    /** @param whole directory for blobs that can be had whole only, while they are used */
-    public RegistrySource(RegistryClient client, Function<Digest, Collection<LayerSource>> sources, Path whole) {
+    /**
+     * @param whole directory for blobs that can be had whole only, while they are used
+     * @param reserve what they have to leave free on its file system
+     */
+    public RegistrySource(
+            RegistryClient client, Function<Digest, Collection<LayerSource>> sources, Path whole, Size reserve) {
         this.client = client;
         this.sources = sources;
-        this.spool = new BlobSpool(whole);
+        this.spool = new BlobSpool(whole, reserve);
     }
 
     @Override

@@ -118,7 +118,8 @@ class FaultInjectionTest {
         RegistryClient client =
                 own(new RegistryClient(host -> true, Trust.with(List.of()), Credentials.none(), PATIENCE.dividedBy(3)));
         LayerSource at = new LayerSource(data.digest(), registry.host(), "team/model");
-        RegistrySource source = own(new RegistrySource(client, digest -> List.of(at), root.resolve("spool")));
+        RegistrySource source = own(new RegistrySource(
+                client, digest -> List.of(at), root.resolve("spool"), StoreSettings.DEFAULTS.freeMin()));
         fetcher = own(new SpanFetcher(source, store, PATIENCE));
         known = new KnownLayers(own(LayerOrdinals.open(root.resolve("layers"))));
         layer = known.add(data.digest(), index);
