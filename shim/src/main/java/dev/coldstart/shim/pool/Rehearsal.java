@@ -110,17 +110,21 @@ public final class Rehearsal {
         }
     }
 
-    /** A root file system as containers have it, which the kernel does not mount, as its layers are not there. */
+    /**
+     * A root file system as containers have it, which the kernel does not mount, as there is no such place. It looks at the
+     * place first: what it finds wrong with an overlay itself, it would write into its log.
+     */
     private void refusedMount(Client client, Path bundle) throws IOException, InterruptedException {
         String layers = "lowerdir=" + directory.resolve("upper") + ":" + directory.resolve("lower");
         Mount mount = Mount.newBuilder()
                 .setType("overlay")
                 .setSource("overlay")
+                .setTarget("missing")
                 .addOptions(layers)
                 .build();
         try {
             call(client, "Create", create(bundle).addRootfs(mount).build());
-            throw new IOException("the kernel mounted layers that are not there");
+            throw new IOException("the kernel mounted what is not there");
         } catch (StatusException e) {
             // What was to be rehearsed: all of a mount but its success.
         }

@@ -11,7 +11,11 @@ import java.util.concurrent.ExecutionException;
 import java.util.concurrent.TimeUnit;
 import java.util.concurrent.TimeoutException;
 
-/** A process that the shim started, until it has ended. */
+/**
+ * A process that the shim started, until it has ended.
+ *
+ * @param exit completed by the thread that reaps all of them: what depends on it must not wait
+ */
 public record Child(int pid, CompletableFuture<Exit> exit) {
     private static final int SIGKILL = 9;
 

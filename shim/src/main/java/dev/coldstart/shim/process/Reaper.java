@@ -166,7 +166,7 @@ public final class Reaper {
             }
             // The kernel knows no child, yet some are expected: their pids were not this process's to reap.
             Exit unknown = new Exit(Exit.UNKNOWN, Instant.now());
-            expected.values().forEach(exit -> complete(exit, unknown));
+            expected.values().forEach(exit -> exit.complete(unknown));
             expected.clear();
         } finally {
             lock.unlock();
@@ -191,12 +191,7 @@ public final class Reaper {
             lock.unlock();
         }
         if (future != null) {
-            complete(future, exit);
+            future.complete(exit);
         }
-    }
-
-    private static void complete(CompletableFuture<Exit> future, Exit exit) {
-        // What depends on the end may block; this thread must not.
-        Thread.ofVirtual().start(() -> future.complete(exit));
     }
 }
