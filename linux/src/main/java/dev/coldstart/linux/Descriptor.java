@@ -29,6 +29,7 @@ public final class Descriptor implements AutoCloseable {
     private static final MethodHandle OPEN = Words.function("open");
     private static final MethodHandle CLOSE = Words.function("close");
     private static final MethodHandle READ = Words.function("read");
+    private static final MethodHandle PREAD = Words.function("pread");
     private static final MethodHandle WRITE = Words.function("write");
     private static final MethodHandle FCNTL = Words.function("fcntl");
     private static final MethodHandle FCHOWN = Words.function("fchown");
@@ -119,7 +120,16 @@ public final class Descriptor implements AutoCloseable {
      * @return bytes read, 0 at the end, {@link #WOULD_BLOCK} when there is nothing yet
      */
     public int read(MemorySegment into, MemorySegment capture) throws LinuxException {
-        return move(READ, into, capture, "read");
+        return move(READ, into, 0, capture, "read");
+    }
+
+    /**
+     * pread(2) into native memory: from {@code offset} on, wherever {@link #read} stands.
+     *
+     * @return bytes read, 0 at the end
+     */
+    public int readAt(long offset, MemorySegment into, MemorySegment capture) throws LinuxException {
+        return move(PREAD, into, offset, capture, "read");
     }
 
     /**
@@ -128,12 +138,14 @@ public final class Descriptor implements AutoCloseable {
      * @return bytes written, or {@link #WOULD_BLOCK} when nothing fits now
      */
     public int write(MemorySegment from, MemorySegment capture) throws LinuxException {
-        return move(WRITE, from, capture, "write");
+        return move(WRITE, from, 0, capture, "write");
     }
 
-    private int move(MethodHandle call, MemorySegment bytes, MemorySegment capture, String verb) throws LinuxException {
+    /** The offset is for those of the calls that take one. */
+    private int move(MethodHandle call, MemorySegment bytes, long offset, MemorySegment capture, String verb)
+            throws LinuxException {
         while (true) {
-            long moved = Words.call(call, capture, number(), bytes.address(), bytes.byteSize());
+            long moved = Words.call(call, capture, number(), bytes.address(), bytes.byteSize(), offset, 0, 0);
             if (moved >= 0) {
                 return Math.toIntExact(moved);
             }

@@ -33,7 +33,7 @@ public final class OutOfMemoryWatch implements AutoCloseable {
     /**
      * Watches until closed or until the group is gone.
      *
-     * @param look called after each signal, on the watching thread
+     * @param look called at first and after each signal, on the watching thread
      * @throws IOException when the group has no memory controller to watch
      */
     public static OutOfMemoryWatch start(Cgroup group, Runnable look) throws IOException {
@@ -60,9 +60,12 @@ public final class OutOfMemoryWatch implements AutoCloseable {
             var capture = Descriptor.errnoIn(arena);
             while (Files.exists(directory)) {
                 if (unified) {
-                    // The kernel signals changes since the file was last read through this descriptor.
-                    source.read(buffer, capture);
+                    // The kernel signals changes since the file was last read from its beginning through this
+                    // descriptor.
+                    source.readAt(0, buffer, capture);
                 }
+                // What happens from here on wakes the wait below, so nothing falls between them.
+                look.run();
                 poll.watch(SIGNAL, unified ? source : event.descriptor(), unified ? Poll.URGENT : Poll.READABLE);
                 poll.watch(STOP, stop.descriptor(), Poll.READABLE);
                 poll.await(-1);
@@ -70,7 +73,6 @@ public final class OutOfMemoryWatch implements AutoCloseable {
                     return;
                 }
                 event.drain();
-                look.run();
             }
         } catch (LinuxException e) {
             // A container that ends at once takes its group away; its end looks at the counters itself.

@@ -37,6 +37,7 @@ import dev.coldstart.restore.key.SnapshotKey;
 import dev.coldstart.restore.store.Lookup;
 import dev.coldstart.restore.store.StoredSnapshot;
 import dev.coldstart.shim.cgroup.Cgroup;
+import dev.coldstart.shim.cgroup.OutOfMemoryKills;
 import dev.coldstart.shim.cgroup.OutOfMemoryWatch;
 import dev.coldstart.shim.event.Publisher;
 import dev.coldstart.shim.log.LateLogger;
@@ -64,7 +65,6 @@ import java.util.Optional;
 import java.util.Set;
 import java.util.concurrent.CompletableFuture;
 import java.util.concurrent.ConcurrentHashMap;
-import java.util.concurrent.atomic.AtomicLong;
 import java.util.concurrent.locks.ReentrantReadWriteLock;
 import java.util.regex.Pattern;
 import org.jspecify.annotations.Nullable;
@@ -120,7 +120,7 @@ final class Container {
 
     private volatile boolean deleted;
     private volatile boolean published;
-    private final AtomicLong outOfMemoryKills = new AtomicLong();
+    private final OutOfMemoryKills outOfMemoryKills = new OutOfMemoryKills();
     private volatile CompletableFuture<@Nullable OutOfMemoryWatch> outOfMemory =
             CompletableFuture.completedFuture(null);
 
@@ -888,13 +888,12 @@ final class Container {
             return;
         }
         try {
-            long kills = group.outOfMemoryKills();
-            if (kills > outOfMemoryKills.getAndAccumulate(kills, Math::max)) {
-                node.publish(
-                        "/tasks/oom",
-                        "containerd.events.TaskOOM",
-                        TaskOOM.newBuilder().setContainerId(id).build());
-            }
+            outOfMemoryKills.look(
+                    group,
+                    () -> node.publish(
+                            "/tasks/oom",
+                            "containerd.events.TaskOOM",
+                            TaskOOM.newBuilder().setContainerId(id).build()));
         } catch (IOException e) {
             LOG.log(WARNING, "Whether container {0} ran out of memory is not known: {1}", id, e.getMessage());
         }
