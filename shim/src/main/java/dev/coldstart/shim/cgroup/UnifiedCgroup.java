@@ -3,17 +3,25 @@ package dev.coldstart.shim.cgroup;
 import com.google.protobuf.Any;
 import dev.coldstart.linux.MountTable;
 import dev.coldstart.proto.containerd.cgroups.v2.CPUStat;
+import dev.coldstart.proto.containerd.cgroups.v2.HugeTlbStat;
 import dev.coldstart.proto.containerd.cgroups.v2.IOEntry;
 import dev.coldstart.proto.containerd.cgroups.v2.IOStat;
 import dev.coldstart.proto.containerd.cgroups.v2.MemoryEvents;
 import dev.coldstart.proto.containerd.cgroups.v2.MemoryStat;
 import dev.coldstart.proto.containerd.cgroups.v2.Metrics;
+import dev.coldstart.proto.containerd.cgroups.v2.PSIData;
+import dev.coldstart.proto.containerd.cgroups.v2.PSIStats;
 import dev.coldstart.proto.containerd.cgroups.v2.PidsStat;
 import java.io.IOException;
+import java.nio.file.DirectoryStream;
+import java.nio.file.Files;
+import java.nio.file.NoSuchFileException;
 import java.nio.file.Path;
+import java.util.ArrayList;
 import java.util.HashMap;
 import java.util.List;
 import java.util.Map;
+import java.util.Optional;
 
 /**
  * A group of the unified hierarchy (Documentation/admin-guide/cgroup-v2.rst).
@@ -62,6 +70,7 @@ record UnifiedCgroup(Path directory) implements Cgroup {
                 .setCpu(cpu())
                 .setMemory(memory())
                 .setIo(io())
+                .addAllHugetlb(hugePages())
                 .setMemoryEvents(events())
                 .build();
         return Any.newBuilder()
@@ -76,19 +85,20 @@ record UnifiedCgroup(Path directory) implements Cgroup {
 
     private CPUStat cpu() throws IOException {
         Map<String, Long> stat = Values.table(directory.resolve("cpu.stat"));
-        return CPUStat.newBuilder()
+        CPUStat.Builder cpu = CPUStat.newBuilder()
                 .setUsageUsec(stat.getOrDefault("usage_usec", 0L))
                 .setUserUsec(stat.getOrDefault("user_usec", 0L))
                 .setSystemUsec(stat.getOrDefault("system_usec", 0L))
                 .setNrPeriods(stat.getOrDefault("nr_periods", 0L))
                 .setNrThrottled(stat.getOrDefault("nr_throttled", 0L))
-                .setThrottledUsec(stat.getOrDefault("throttled_usec", 0L))
-                .build();
+                .setThrottledUsec(stat.getOrDefault("throttled_usec", 0L));
+        pressure("cpu.pressure").ifPresent(cpu::setPsi);
+        return cpu.build();
     }
 
     private MemoryStat memory() throws IOException {
         Map<String, Long> stat = Values.table(directory.resolve("memory.stat"));
-        return MemoryStat.newBuilder()
+        MemoryStat.Builder memory = MemoryStat.newBuilder()
                 .setAnon(stat.getOrDefault("anon", 0L))
                 .setFile(stat.getOrDefault("file", 0L))
                 .setKernelStack(stat.getOrDefault("kernel_stack", 0L))
@@ -127,8 +137,9 @@ record UnifiedCgroup(Path directory) implements Cgroup {
                 .setSwapUsage(single("memory.swap.current"))
                 .setSwapLimit(single("memory.swap.max"))
                 .setMaxUsage(single("memory.peak"))
-                .setSwapMaxUsage(single("memory.swap.peak"))
-                .build();
+                .setSwapMaxUsage(single("memory.swap.peak"));
+        pressure("memory.pressure").ifPresent(memory::setPsi);
+        return memory.build();
     }
 
     /** Lines of {@code MAJOR:MINOR rbytes=N wbytes=N rios=N wios=N …}. */
@@ -155,7 +166,65 @@ record UnifiedCgroup(Path directory) implements Cgroup {
                     .setRios(values.getOrDefault("rios", 0L))
                     .setWios(values.getOrDefault("wios", 0L)));
         }
+        pressure("io.pressure").ifPresent(io::setPsi);
         return io.build();
+    }
+
+    /** Lines of {@code some|full avg10=0.00 avg60=0.00 avg300=0.00 total=N}; none where the kernel does not account it. */
+    private Optional<PSIStats> pressure(String file) {
+        PSIStats.Builder pressure = PSIStats.newBuilder();
+        List<String> lines;
+        try {
+            lines = Values.lines(directory.resolve(file));
+        } catch (IOException e) {
+            // Kernels that are told not to account it have the file and refuse to open it (EOPNOTSUPP).
+            return Optional.empty();
+        }
+        for (String line : lines) {
+            PSIData.Builder data = PSIData.newBuilder();
+            for (String word : line.split(" ", -1)) {
+                int equals = word.indexOf('=') + 1;
+                switch (word.substring(0, equals)) {
+                    case "avg10=" -> data.setAvg10(Values.percent(word.substring(equals)));
+                    case "avg60=" -> data.setAvg60(Values.percent(word.substring(equals)));
+                    case "avg300=" -> data.setAvg300(Values.percent(word.substring(equals)));
+                    case "total=" -> data.setTotal(Values.number(word.substring(equals)));
+                    default -> {}
+                }
+            }
+            if (line.startsWith("some ")) {
+                pressure.setSome(data);
+            } else if (line.startsWith("full ")) {
+                pressure.setFull(data);
+            }
+        }
+        return lines.isEmpty() ? Optional.empty() : Optional.of(pressure.build());
+    }
+
+    /** One of each size of page that the machine has: {@code hugetlb.2MB.current} and its neighbours. */
+    private List<HugeTlbStat> hugePages() throws IOException {
+        List<HugeTlbStat> all = new ArrayList<>();
+        try (DirectoryStream<Path> files = Files.newDirectoryStream(directory, "hugetlb.*.max")) {
+            for (Path file : files) {
+                String name = file.getFileName().toString();
+                String size = name.substring("hugetlb.".length(), name.length() - ".max".length());
+                // Of reservations there are files of the same kind.
+                if (!size.contains(".")) {
+                    String prefix = "hugetlb." + size;
+                    all.add(HugeTlbStat.newBuilder()
+                            .setPagesize(size)
+                            .setCurrent(single(prefix + ".current"))
+                            .setMax(Values.single(file))
+                            .setFailcnt(Values.table(directory.resolve(prefix + ".events"))
+                                    .getOrDefault("max", 0L))
+                            .build());
+                }
+            }
+        } catch (NoSuchFileException e) {
+            // Of a group that is gone there are no files either.
+            return List.of();
+        }
+        return all;
     }
 
     private MemoryEvents events() throws IOException {

@@ -49,4 +49,13 @@ final class Values {
             return 0;
         }
     }
+
+    /** As the kernel prints percents: with two decimals, and no locale of its own. */
+    static double percent(String text) {
+        try {
+            return Double.parseDouble(text);
+        } catch (NumberFormatException e) {
+            return 0;
+        }
+    }
 }

@@ -41,6 +41,13 @@ class CgroupTest {
         file("unified/pod/c/pids.current", "3\n");
         file("unified/pod/c/pids.max", "100\n");
         file("unified/pod/c/io.stat", "8:16 rbytes=10 wbytes=20 rios=1 wios=2 dbytes=0 dios=0\n");
+        file(
+                "unified/pod/c/memory.pressure",
+                "some avg10=1.50 avg60=0.03 avg300=0.00 total=22192\nfull avg10=0.18 avg60=0.03 avg300=0.00 total=22\n");
+        file("unified/pod/c/hugetlb.2MB.current", "4194304\n");
+        file("unified/pod/c/hugetlb.2MB.max", "max\n");
+        file("unified/pod/c/hugetlb.2MB.events", "max 3\n");
+        file("unified/pod/c/hugetlb.2MB.rsvd.max", "max\n");
         file("unified/pod/c/cgroup.procs", "7\n8\n");
         file("unified/pod/c/below/cgroup.procs", "9\n");
         Cgroup group = Cgroup.of(List.of("0::/pod/c"), mounts);
@@ -57,7 +64,17 @@ class CgroupTest {
         assertThat(metrics.getPids().getCurrent()).isEqualTo(3);
         assertThat(metrics.getIo().getUsage(0).getWbytes()).isEqualTo(20);
         assertThat(metrics.getIo().getUsage(0).getMajor()).isEqualTo(8);
+        assertThat(metrics.getMemory().getPsi().getSome().getAvg10()).isEqualTo(1.5);
+        assertThat(metrics.getMemory().getPsi().getSome().getTotal()).isEqualTo(22192);
+        assertThat(metrics.getMemory().getPsi().getFull().getTotal()).isEqualTo(22);
+        assertThat(metrics.getHugetlbList()).singleElement().satisfies(pages -> {
+            assertThat(pages.getPagesize()).isEqualTo("2MB");
+            assertThat(pages.getCurrent()).isEqualTo(4194304);
+            assertThat(pages.getMax()).isEqualTo(-1L);
+            assertThat(pages.getFailcnt()).isEqualTo(3);
+        });
         // Of a controller that is not enabled there is no file.
+        assertThat(metrics.getIo().hasPsi()).isFalse();
         assertThat(metrics.getMemory().getSwapUsage()).isZero();
     }
 
