@@ -54,7 +54,12 @@ record UnifiedCgroup(Path directory) implements Cgroup {
 
     @Override
     public long outOfMemoryKills() throws IOException {
-        return Values.table(directory.resolve("memory.events")).getOrDefault("oom_kill", 0L);
+        return outOfMemoryKills(Values.lines(directory.resolve("memory.events")));
+    }
+
+    /** The same from what {@code memory.events} holds. */
+    static long outOfMemoryKills(List<String> events) {
+        return Values.table(events).getOrDefault("oom_kill", 0L);
     }
 
     @Override

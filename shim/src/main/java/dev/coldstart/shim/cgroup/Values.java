@@ -17,8 +17,12 @@ final class Values {
 
     /** Lines of {@code name number}. */
     static Map<String, Long> table(Path file) throws IOException {
+        return table(lines(file));
+    }
+
+    static Map<String, Long> table(List<String> lines) {
         Map<String, Long> table = new HashMap<>();
-        for (String line : lines(file)) {
+        for (String line : lines) {
             int space = line.indexOf(' ');
             if (space > 0) {
                 table.put(line.substring(0, space), number(line.substring(space + 1)));

@@ -282,7 +282,9 @@ final class Container {
 
     private @Nullable OutOfMemoryWatch watchMemory(@Nullable Cgroup group) {
         try {
-            return group == null ? null : OutOfMemoryWatch.start(group, this::checkOutOfMemory);
+            return group == null
+                    ? null
+                    : OutOfMemoryWatch.start(group, kills -> outOfMemoryKills.counted(kills, this::tellOutOfMemory));
         } catch (IOException e) {
             LOG.log(WARNING, "Container {0} running out of memory will be told late: {1}", id, e.getMessage());
             return null;
@@ -786,6 +788,8 @@ final class Container {
     // --- the end ---
 
     private void initEnded(Exit exit) {
+        // First of all: where systemd made the group it removes it now.
+        checkOutOfMemory();
         // Not under the lock of changes: its other users would wait for an exec that takes its time.
         execStarts.close();
         changes.writeLock().lock();
@@ -888,15 +892,17 @@ final class Container {
             return;
         }
         try {
-            outOfMemoryKills.look(
-                    group,
-                    () -> node.publish(
-                            "/tasks/oom",
-                            "containerd.events.TaskOOM",
-                            TaskOOM.newBuilder().setContainerId(id).build()));
+            outOfMemoryKills.look(group, this::tellOutOfMemory);
         } catch (IOException e) {
             LOG.log(WARNING, "Whether container {0} ran out of memory is not known: {1}", id, e.getMessage());
         }
+    }
+
+    private void tellOutOfMemory() {
+        node.publish(
+                "/tasks/oom",
+                "containerd.events.TaskOOM",
+                TaskOOM.newBuilder().setContainerId(id).build());
     }
 
     // --- signals, pause, update ---

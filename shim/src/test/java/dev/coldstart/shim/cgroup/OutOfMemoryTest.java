@@ -70,15 +70,16 @@ class OutOfMemoryTest {
             Files.createDirectories(root.resolve("c"));
             Files.createSymbolicLink(root.resolve("c/memory.events"), real.resolve("cgroup.events"));
             Semaphore looks = new Semaphore(0);
-            try (OutOfMemoryWatch _ = OutOfMemoryWatch.start(unified(), looks::release)) {
+            try (OutOfMemoryWatch _ = OutOfMemoryWatch.start(unified(), _ -> looks.release())) {
                 assertThat(looks.tryAcquire(1, TimeUnit.MINUTES))
                         .as("the first look")
                         .isTrue();
                 Files.writeString(real.resolve("cgroup.procs"), Long.toString(process.pid()));
                 assertThat(looks.tryAcquire(1, TimeUnit.MINUTES)).isTrue();
-                assertThat(looks.tryAcquire(300, TimeUnit.MILLISECONDS))
-                        .as("a look without an event")
+                assertThat(looks.tryAcquire(100, 300, TimeUnit.MILLISECONDS))
+                        .as("looks without an event")
                         .isFalse();
+                looks.drainPermits();
                 process.destroyForcibly().waitFor();
                 assertThat(looks.tryAcquire(1, TimeUnit.MINUTES)).isTrue();
             }
