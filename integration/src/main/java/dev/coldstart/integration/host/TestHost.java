@@ -98,6 +98,7 @@ public final class TestHost implements AutoCloseable {
 
     /** Asks a program to end, and ends it by force if it does not within 20 s. */
     public void stop(int pid) {
+        requireProcess(pid);
         script(Duration.ofSeconds(40), """
                 kill "$1" 2>/dev/null || exit 0
                 for _ in $(seq 200); do
@@ -111,7 +112,15 @@ public final class TestHost implements AutoCloseable {
 
     /** Ends a process at once. */
     public void kill(int pid) {
+        requireProcess(pid);
         run(SOON, "kill", "-9", Integer.toString(pid));
+    }
+
+    /** To kill(1) zero is the caller's own group, in which these tests run, and -1 all there is. */
+    private void requireProcess(int pid) {
+        if (pid <= 1) {
+            throw new HostException(pid + " is no process in the host " + name + " that can be ended");
+        }
     }
 
     public void write(String path, String text) {

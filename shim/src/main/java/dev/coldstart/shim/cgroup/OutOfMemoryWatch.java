@@ -25,9 +25,8 @@ public final class OutOfMemoryWatch implements AutoCloseable {
     private static final int SIGNAL = 0;
     private static final int STOP = 1;
 
-    // Since its last signal of memory.events the kernel holds the next one back until 10 ms have passed
-    // (CGROUP_FILE_NOTIFY_MIN_INTV), and a kill comes a moment after the limit was met: within that time it is looked
-    // for.
+    // The kernel holds a signal of memory.events back until 10 ms have passed since the last one
+    // (CGROUP_FILE_NOTIFY_MIN_INTV), and a kill comes a moment after the limit was met: it is looked for meanwhile.
     private static final int FOR_EVER = -1;
     private static final int FIRST_MILLIS = 1;
     private static final int LAST_MILLIS = 8;
@@ -71,9 +70,8 @@ public final class OutOfMemoryWatch implements AutoCloseable {
             int patience = FOR_EVER;
             while (true) {
                 // Of v2 the file itself, at once: systemd removes a group within a moment of its last process. The
-                // kernel
-                // signals changes since it was last read from its beginning, so nothing falls between this and the
-                // wait.
+                // kernel signals changes since it was last read from its beginning, so none falls between this and
+                // the wait.
                 kills.accept(unified ? read(source, buffer, capture) : group.outOfMemoryKills());
                 poll.watch(SIGNAL, unified ? source : event.descriptor(), unified ? Poll.URGENT : Poll.READABLE);
                 poll.watch(STOP, stop.descriptor(), Poll.READABLE);
