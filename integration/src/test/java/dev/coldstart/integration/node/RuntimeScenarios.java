@@ -95,30 +95,33 @@ abstract class RuntimeScenarios extends ClientScenarios {
         TestHost host = node().host();
         nerdctl("pull", "--quiet", image());
         String typed = host.script(
-                LIMIT, "printf 'first\\nlast\\n' | \"$@\"", runCommand("-i", "--rm", image(), "tail", "-n", "1"));
+                LIMIT,
+                "printf 'first\\nlast\\n' | \"$@\"",
+                runCommand("-i", "--rm", image(), "sh", "-c", "tail -n 1" + LINGER));
         assertThat(typed).isEqualTo("last");
         String terminal = host.script(
                 LIMIT,
                 "script -qec \"$*\" /dev/null </dev/null",
-                runCommand("-it", "--rm", image(), "sh", "-c", "'tty; exit 3' || echo ended with $?"));
+                runCommand("-it", "--rm", image(), "sh", "-c", "'tty; sleep 0.5; exit 3' || echo ended with $?"));
         assertThat(terminal).contains("/dev/pts/0").contains("ended with 3");
-        assertThat(
-                        run(
-                                "--rm",
-                                "--memory",
-                                "64m",
-                                "--volume",
-                                "/image/data:/volume:ro",
-                                image(),
-                                "sh",
-                                "-c",
-                                "cat /volume/small; cat /sys/fs/cgroup/memory.max /sys/fs/cgroup/memory/memory.limit_in_bytes 2>/dev/null || true"))
+        assertThat(run(
+                        "--rm",
+                        "--memory",
+                        "64m",
+                        "--volume",
+                        "/image/data:/volume:ro",
+                        image(),
+                        "sh",
+                        "-c",
+                        "cat /volume/small; cat /sys/fs/cgroup/memory.max /sys/fs/cgroup/memory/memory.limit_in_bytes 2>/dev/null || true"
+                                + LINGER))
                 .isEqualTo("small\n" + (64 << 20));
-        assertThat(run("--rm", "--user", "1000:1001", image(), "id")).startsWith("uid=1000 gid=1001");
+        assertThat(run("--rm", "--user", "1000:1001", image(), "sh", "-c", "id" + LINGER))
+                .startsWith("uid=1000 gid=1001");
 
         run("--detach", "--name", "worker", image(), "sh", "-c", "echo out; echo err >&2; exec sleep 1000");
         awaitLog("worker", "out\n", "err\n");
-        assertThat(nerdctl("exec", "worker", "id")).startsWith("uid=0");
+        assertThat(nerdctl("exec", "worker", "sh", "-c", "id" + LINGER)).startsWith("uid=0");
         Output failed = host.run(LIMIT, command("exec", "worker", "sh", "-c", "exit 7"));
         assertThat(failed.err()).contains("exit code 7");
         nerdctl("kill", "worker");
