@@ -43,6 +43,10 @@ abstract class RuntimeScenarios extends ClientScenarios {
                 sleep 0.1
             done
             left
+            # And what containerd has to say of it.
+            for bundle in /run/containerd/io.containerd.runtime.v2.task/*/*; do
+                grep -F -- "${bundle##*/}" /var/log/containerd.log | tail -n 20
+            done
             """;
 
     private static final String CRICTL = "/opt/cri/crictl";
