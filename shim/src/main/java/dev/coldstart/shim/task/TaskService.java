@@ -75,6 +75,9 @@ public final class TaskService {
     /** Held while a container comes, and while it is decided that none is left. */
     private final Object population = new Object();
 
+    /** Whether there was a container. Guarded by population. */
+    private boolean populated;
+
     /** @param node asked for with the first container, because it takes longer to make than the first answer may */
     public TaskService(Supplier<Node> node) {
         this.node = node;
@@ -87,18 +90,26 @@ public final class TaskService {
 
     /**
      * Waits until containerd has told the shim to end and no container is left. It also ends when nobody can ask it for anything:
-     * containerd was killed while it made a container, and the next one threw the bundle away.
+     * containerd was killed while it made a container, and the next one threw the bundle away; or when its last container has
+     * been deleted and nothing followed: containerd was stopped in between, and the next one keeps the shim for good until it ends
+     * by itself.
      *
      * @param bundle of the first container
      */
     public void awaitEnd(Path bundle) throws InterruptedException {
+        boolean deserted = false;
         while (true) {
             try {
                 shutdown.get(FORGOTTEN.toSeconds(), TimeUnit.SECONDS);
                 return;
             } catch (TimeoutException e) {
-                if (isEmpty() && !Files.exists(bundle)) {
-                    return;
+                synchronized (population) {
+                    if (isEmpty() && (deserted || !Files.exists(bundle))) {
+                        shutdown.complete(null);
+                        return;
+                    }
+                    // From one look to the next, so that a Shutdown that follows at once is not overtaken.
+                    deserted = isEmpty() && populated;
                 }
             } catch (ExecutionException e) {
                 throw new IllegalStateException("the end is never exceptional", e);
@@ -172,6 +183,7 @@ public final class TaskService {
                 if (!unwanted.contains(id)) {
                     node.get().publish("/tasks/create", "containerd.events.TaskCreate", created(container));
                     containers.put(id, container);
+                    populated = true;
                 }
             }
             if (!containers.containsKey(id)) {
