@@ -303,6 +303,24 @@ class TaskServiceTest {
     }
 
     @Test
+    void aShimEndsWhoseContainersAreGoneAndThatNobodyEnds() throws Exception {
+        created();
+        started("");
+        kill("", 9);
+        assertThat(waited("")).isEqualTo(137);
+        deleted("");
+        Thread waiting = Thread.ofVirtual().start(() -> {
+            try {
+                service.awaitEnd(runtime.bundle());
+            } catch (InterruptedException e) {
+                Thread.currentThread().interrupt();
+            }
+        });
+        assertThat(waiting.join(LIMIT.multipliedBy(2))).isTrue();
+        assertCode(Code.UNAVAILABLE, this::created);
+    }
+
+    @Test
     void anExecWhoseClientIsGoneDoesNotHoldUpItsContainer() throws Exception {
         Path fifo = directory.resolve("out");
         assertThat(new ProcessBuilder("mkfifo", fifo.toString()).start().waitFor())
