@@ -1043,11 +1043,9 @@ final class Container {
         } catch (IOException e) {
             throw failed("", e);
         }
-        if (all.isEmpty() && init.child().isEmpty()) {
-            // Created from a checkpoint and not restored yet: clients take an empty answer for a leak. One whose
-            // process
-            // has just ended is none: a containerd that comes back while its predecessor's Delete is being carried out
-            // would keep this shim for good.
+        if (all.isEmpty() && init.status() != Status.STOPPED) {
+            // Created from a checkpoint and not restored yet, or ended and not told: clients take an empty answer for a
+            // leak.
             all.put(init.pid(), "");
         }
         execs.values().forEach(exec -> all.computeIfPresent(exec.pid(), (pid, none) -> exec.id()));
