@@ -32,7 +32,7 @@ abstract class ClientScenarios {
      * What a container that only prints something ends with: containerd's client takes an end for a reason to close the
      * output, also before it has read it (client/task.go and pkg/cio, Cancel), which shows on a busy machine.
      */
-    static final String LINGER = "; sleep 0.5";
+    static final String LINGER = " && sleep 0.5";
 
     /** Of random bytes, which no compression makes less. */
     private static final long BIG_BYTES = 24L << 20;
@@ -173,13 +173,11 @@ abstract class ClientScenarios {
         TestHost host = node().host();
         long before = host.bytesFrom(registry().host());
         nerdctl("pull", "--quiet", image);
-        assertThat(nerdctl("run", "--rm", "--net", "none", image, "sh", "-c", "cat /data/small" + LINGER))
-                .isEqualTo("small");
+        assertThat(printed("default", image, "cat /data/small")).isEqualTo("small");
         assertThat(host.bytesFrom(registry().host()) - before)
                 .as("bytes that came for a pull and a small file")
                 .isLessThan(BIG_BYTES / 3);
-        assertThat(nerdctl("run", "--rm", "--net", "none", image, "sh", "-c", "sha256sum /data/big" + LINGER))
-                .startsWith(sum);
+        assertThat(printed("default", image, "sha256sum /data/big")).startsWith(sum);
         Output doctor = host.run(LIMIT, "/opt/coldstart/bin/coldstart", "doctor", image);
         assertThat(doctor.status()).as(doctor.out()).isZero();
         assertThat(doctor.out()).contains("lazy, and mounted");
@@ -201,15 +199,7 @@ abstract class ClientScenarios {
                 () -> host.run(TestHost.SOON, command("exec", "writer", "ls", "/ready"))
                         .succeeded());
         nerdctl("commit", "writer", "here:committed");
-        assertThat(nerdctl(
-                        "run",
-                        "--rm",
-                        "--net",
-                        "none",
-                        "here:committed",
-                        "sh",
-                        "-c",
-                        "cat /data/new; ls /data" + LINGER))
+        assertThat(printed("default", "here:committed", "cat /data/new; ls /data"))
                 .isEqualTo("new\nbig\nnew");
 
         // An image of local layers alone: no registry has it.
@@ -220,8 +210,7 @@ abstract class ClientScenarios {
         registry().down();
         try {
             nerdctl("load", "--input", "/var/tmp/image.tar");
-            assertThat(nerdctl("run", "--rm", "--net", "none", "here:committed", "sh", "-c", "cat /data/new" + LINGER))
-                    .isEqualTo("new");
+            assertThat(printed("default", "here:committed", "cat /data/new")).isEqualTo("new");
         } finally {
             registry().up();
         }
@@ -234,34 +223,12 @@ abstract class ClientScenarios {
     void twoNamespacesShareALayerAndEitherMayGo() {
         for (String namespace : List.of("one", "two")) {
             nerdctl("--namespace", namespace, "pull", "--quiet", image);
-            assertThat(nerdctl(
-                            "--namespace",
-                            namespace,
-                            "run",
-                            "--rm",
-                            "--net",
-                            "none",
-                            image,
-                            "sh",
-                            "-c",
-                            "cat /data/small" + LINGER))
-                    .isEqualTo("small");
+            assertThat(printed(namespace, image, "cat /data/small")).isEqualTo("small");
         }
         assertThat(mountedTrees()).isEqualTo(1);
         nerdctl("--namespace", "one", "rmi", "--force", image);
         node().host().await("the garbage collection", LIMIT, () -> snapshots("one") == 0);
-        assertThat(nerdctl(
-                        "--namespace",
-                        "two",
-                        "run",
-                        "--rm",
-                        "--net",
-                        "none",
-                        image,
-                        "sh",
-                        "-c",
-                        "sha256sum /data/big" + LINGER))
-                .startsWith(sum);
+        assertThat(printed("two", image, "sha256sum /data/big")).startsWith(sum);
         nerdctl("--namespace", "two", "rmi", "--force", image);
         assertNothingIsLeft();
     }
@@ -277,8 +244,7 @@ abstract class ClientScenarios {
         try {
             node().startSnapshotter();
             node().startContainerd();
-            assertThat(nerdctl("run", "--rm", "--net", "none", image, "sh", "-c", "sha256sum /data/big" + LINGER))
-                    .startsWith(sum);
+            assertThat(printed("default", image, "sha256sum /data/big")).startsWith(sum);
         } finally {
             registry().up();
         }
@@ -343,13 +309,11 @@ abstract class ClientScenarios {
 
             long before = host.bytesFrom(registry().host());
             nerdctl("pull", "--quiet", converted);
-            assertThat(nerdctl("run", "--rm", "--net", "none", converted, "sh", "-c", "cat /data/small" + LINGER))
-                    .isEqualTo("small");
+            assertThat(printed("default", converted, "cat /data/small")).isEqualTo("small");
             assertThat(host.bytesFrom(registry().host()) - before)
                     .as("bytes that came for a first pull of " + format + " and a small file")
                     .isLessThan(BIG_BYTES / 3);
-            assertThat(nerdctl("run", "--rm", "--net", "none", converted, "sh", "-c", "sha256sum /data/big" + LINGER))
-                    .startsWith(bytes);
+            assertThat(printed("default", converted, "sha256sum /data/big")).startsWith(bytes);
             Output doctor = host.run(LIMIT, "/opt/coldstart/bin/coldstart", "doctor", converted);
             assertThat(doctor.status()).as(doctor.out()).isZero();
             removeImages();
@@ -373,6 +337,11 @@ abstract class ClientScenarios {
         List<String> command = new ArrayList<>(List.of("/opt/cri/cri", "/run/containerd/containerd.sock"));
         command.addAll(List.of(arguments));
         return succeed(command.toArray(String[]::new));
+    }
+
+    /** What a script prints in a container of an image. */
+    private String printed(String namespace, String image, String script) {
+        return nerdctl("--namespace", namespace, "run", "--rm", "--net", "none", image, "sh", "-c", script + LINGER);
     }
 
     String succeed(String... command) {

@@ -1044,8 +1044,7 @@ final class Container {
             throw failed("", e);
         }
         if (all.isEmpty() && init.status() != Status.STOPPED) {
-            // Created from a checkpoint and not restored yet, or ended and not told: clients take an empty answer for a
-            // leak.
+            // It waits to be restored, or its end is not told yet: clients take an empty answer for a leak.
             all.put(init.pid(), "");
         }
         execs.values().forEach(exec -> all.computeIfPresent(exec.pid(), (pid, none) -> exec.id()));

@@ -134,11 +134,16 @@ class TaskServiceTest {
     }
 
     private void exec(String id) throws Exception {
+        exec(id, "");
+    }
+
+    private void exec(String id, String stdout) throws Exception {
         call(
                 "Exec",
                 ExecProcessRequest.newBuilder()
                         .setId("c")
                         .setExecId(id)
+                        .setStdout(stdout)
                         .setSpec(Any.newBuilder().setValue(ByteString.copyFromUtf8("{\"args\":[\"a\"]}")))
                         .build());
     }
@@ -322,19 +327,10 @@ class TaskServiceTest {
 
     @Test
     void anExecWhoseClientIsGoneDoesNotHoldUpItsContainer() throws Exception {
-        Path fifo = directory.resolve("out");
-        assertThat(new ProcessBuilder("mkfifo", fifo.toString()).start().waitFor())
-                .isZero();
+        Path fifo = fifo("out");
         created();
         started("");
-        call(
-                "Exec",
-                ExecProcessRequest.newBuilder()
-                        .setId("c")
-                        .setExecId("e")
-                        .setStdout(fifo.toString())
-                        .setSpec(Any.newBuilder().setValue(ByteString.copyFromUtf8("{\"args\":[\"a\"]}")))
-                        .build());
+        exec("e", fifo.toString());
         CompletableFuture<Throwable> failure = new CompletableFuture<>();
         Thread.ofVirtual().start(() -> {
             try {
@@ -356,21 +352,12 @@ class TaskServiceTest {
 
     @Test
     void allThatAnExecWroteIsReadAfterItsDeletion() throws Exception {
-        Path fifo = directory.resolve("out");
-        assertThat(new ProcessBuilder("mkfifo", fifo.toString()).start().waitFor())
-                .isZero();
+        Path fifo = fifo("out");
         created();
         started("");
         // More than the fifo holds, and less than fifo and pipe: it ends while nobody reads.
         runtime.exec("head -c 100000 /dev/zero");
-        call(
-                "Exec",
-                ExecProcessRequest.newBuilder()
-                        .setId("c")
-                        .setExecId("e")
-                        .setStdout(fifo.toString())
-                        .setSpec(Any.newBuilder().setValue(ByteString.copyFromUtf8("{\"args\":[\"a\"]}")))
-                        .build());
+        exec("e", fifo.toString());
         CompletableFuture<InputStream> reader = new CompletableFuture<>();
         Thread.ofPlatform().daemon().start(() -> {
             try {
@@ -398,9 +385,7 @@ class TaskServiceTest {
 
     @Test
     void inputMayEndBeforeItsProcessBegins() throws Exception {
-        Path fifo = directory.resolve("in");
-        assertThat(new ProcessBuilder("mkfifo", fifo.toString()).start().waitFor())
-                .isZero();
+        Path fifo = fifo("in");
         created();
         started("");
         runtime.exec("exec cat");
@@ -598,12 +583,7 @@ class TaskServiceTest {
         assertThat(log).hasContent("out\nerr\n");
         Files.delete(runtime.bundle().resolve("started"));
 
-        Path fifo = directory.resolve("fifo");
-        assertThat(reaper.spawn(new dev.coldstart.linux.Spawn(List.of("mkfifo", fifo.toString())))
-                        .await(LIMIT)
-                        .orElseThrow()
-                        .status())
-                .isZero();
+        Path fifo = fifo("fifo");
         runtime.init("i=0; while [ $i -lt 20000 ]; do echo line $i; i=$((i+1)); done");
         var lines = java.util.concurrent.CompletableFuture.supplyAsync(() -> {
             try {
