@@ -36,12 +36,6 @@ final class BlobSpool implements AutoCloseable {
     private final ScheduledExecutorService clock = Executors.newSingleThreadScheduledExecutor(
             Thread.ofPlatform().daemon().name("blob-spool").factory());
 
-    /** Fails where a file must not grow further. */
-    @FunctionalInterface
-    private interface RoomCheck {
-        void requireRoom() throws IOException;
-    }
-
     /** Opens a whole blob. */
     @FunctionalInterface
     interface Whole {
@@ -77,7 +71,7 @@ final class BlobSpool implements AutoCloseable {
             Path file = Files.createTempFile(directory, "blob", "");
             FileChannel channel = FileChannel.open(file, StandardOpenOption.READ, StandardOpenOption.WRITE);
             Files.delete(file);
-            Spooled fresh = new Spooled(channel, this::requireRoom);
+            Spooled fresh = new Spooled(channel);
             Spooled old = blobs.put(layer, fresh);
             if (old != null) {
                 old.retire();
@@ -137,9 +131,8 @@ final class BlobSpool implements AutoCloseable {
         }
     }
 
-    private static final class Spooled {
+    private final class Spooled {
         private final FileChannel channel;
-        private final RoomCheck check;
         private long written;
         private boolean done;
         private @Nullable IOException failure;
@@ -147,9 +140,8 @@ final class BlobSpool implements AutoCloseable {
         private long left = System.nanoTime();
         private boolean retired;
 
-        Spooled(FileChannel channel, RoomCheck check) {
+        Spooled(FileChannel channel) {
             this.channel = channel;
-            this.check = check;
         }
 
         void download(Whole whole) {
@@ -159,7 +151,7 @@ final class BlobSpool implements AutoCloseable {
                 long unchecked = STRIDE;
                 while (n >= 0) {
                     if (unchecked >= STRIDE) {
-                        check.requireRoom();
+                        requireRoom();
                         unchecked = 0;
                     }
                     unchecked += n;
