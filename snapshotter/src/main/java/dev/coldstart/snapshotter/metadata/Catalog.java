@@ -4,8 +4,8 @@ import dev.coldstart.snapshotter.layer.Digest;
 import java.util.Collection;
 import java.util.Collections;
 import java.util.HashMap;
-import java.util.HashSet;
 import java.util.LinkedHashMap;
+import java.util.LinkedHashSet;
 import java.util.Map;
 import java.util.Set;
 import org.jspecify.annotations.Nullable;
@@ -35,7 +35,7 @@ public final class Catalog {
         return Collections.unmodifiableCollection(snapshots.values());
     }
 
-    /** Where this layer can be fetched; empty if nobody said. */
+    /** Where this layer can be fetched, in the order in which that was said: the likeliest first. Empty if nobody said. */
     public Set<LayerSource> sources(Digest layer) {
         return Collections.unmodifiableSet(sources.getOrDefault(layer, Set.of()));
     }
@@ -104,7 +104,7 @@ public final class Catalog {
                 }
                 case Change.Drop(String name) -> snapshots.remove(name);
                 case Change.AddSource(LayerSource source) -> {
-                    Set<LayerSource> known = new HashSet<>(sources.getOrDefault(source.layer(), Set.of()));
+                    Set<LayerSource> known = new LinkedHashSet<>(sources.getOrDefault(source.layer(), Set.of()));
                     known.add(source);
                     sources.put(source.layer(), known);
                 }

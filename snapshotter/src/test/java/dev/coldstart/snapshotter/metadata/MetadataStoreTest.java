@@ -13,6 +13,7 @@ import java.util.List;
 import java.util.Map;
 import java.util.Set;
 import java.util.stream.Collectors;
+import java.util.stream.IntStream;
 import org.junit.jupiter.api.Test;
 import org.junit.jupiter.api.io.TempDir;
 
@@ -108,6 +109,26 @@ class MetadataStoreTest {
                     .containsExactly(new LayerSource(LAYER, "example.com:5000", "a/b"));
             assertThat(store.create("y", "", Snapshot.Kind.ACTIVE, Map.of()).id())
                     .isGreaterThan(used);
+        }
+    }
+
+    /** containerd's labels lack the port of a registry, so that a source may lead nowhere: that one is told, and asked, last. */
+    @Test
+    void aLayersSourcesStayInTheirOrder(@TempDir Path dir) throws Exception {
+        List<LayerSource> sources = IntStream.range(0, 20)
+                .mapToObj(n -> new LayerSource(LAYER, "registry-" + n * 7919 % 97, "a/b"))
+                .toList();
+        Path log = dir.resolve("log");
+        try (MetadataStore store = MetadataStore.open(log)) {
+            for (LayerSource source : sources) {
+                store.addSource(source);
+            }
+            assertThat(store.catalog().sources(LAYER)).containsExactlyElementsOf(sources);
+        }
+        for (int opened = 0; opened < 2; opened++) {
+            try (MetadataStore store = MetadataStore.open(log)) {
+                assertThat(store.catalog().sources(LAYER)).containsExactlyElementsOf(sources);
+            }
         }
     }
 
