@@ -60,11 +60,11 @@ flags_of() {
         ;;
     coldstart-planner) echo "$flags -Djava.library.path=$glpk_native" ;;
     # jnr-fuse's libraries use Unsafe, and the JVM would warn of it. Much memory is needed only while a layer is read for the
-    # first time, or bytes are fetched: what is freed goes back to the system. The heap never shrinks below the size it
+    # first time, or bytes are fetched: what is freed goes back to the system, at once. The heap never shrinks below the size it
     # begins with, which would be a share of the machine's memory; the C library gives nothing back unless it is told to.
     coldstart-snapshotter)
         echo "$flags --sun-misc-unsafe-memory-access=allow -Xms24m -Xmn16m" \
-            "-XX:MinHeapFreeRatio=20 -XX:MaxHeapFreeRatio=40 -XX:TrimNativeHeapInterval=5000"
+            "-XX:MinHeapFreeRatio=20 -XX:MaxHeapFreeRatio=40 -XX:-ShrinkHeapInSteps -XX:TrimNativeHeapInterval=5000"
         ;;
     esac
 }

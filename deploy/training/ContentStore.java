@@ -29,7 +29,7 @@ final class ContentStore extends ContentGrpc.ContentImplBase {
     }
 
     void pull(ImageFiles image) {
-        documents.putAll(image.documents());
+        image.documents().forEach((digest, bytes) -> documents.put(digest.toString(), bytes));
     }
 
     @Override

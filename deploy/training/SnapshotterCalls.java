@@ -8,6 +8,10 @@ import dev.coldstart.proto.containerd.services.snapshots.StatSnapshotRequest;
 import dev.coldstart.proto.containerd.services.snapshots.UsageRequest;
 import dev.coldstart.proto.v1.AdminGrpc;
 import dev.coldstart.proto.v1.IndexRequest;
+import dev.coldstart.snapshotter.layer.Digest;
+import dev.coldstart.snapshotter.layer.ObjectName;
+import dev.coldstart.snapshotter.rehearsal.GeneratedLayer;
+import dev.coldstart.snapshotter.rehearsal.LoopbackRegistry;
 import io.grpc.ManagedChannel;
 import io.grpc.Server;
 import io.grpc.Status;
@@ -20,14 +24,11 @@ import io.netty.channel.nio.NioIoHandler;
 import io.netty.channel.socket.nio.NioDomainSocketChannel;
 import io.netty.channel.socket.nio.NioServerDomainSocketChannel;
 import java.io.IOException;
-import java.io.InputStream;
 import java.net.UnixDomainSocketAddress;
 import java.nio.file.Files;
 import java.nio.file.Path;
-import java.security.MessageDigest;
 import java.time.Duration;
 import java.util.ArrayList;
-import java.util.HexFormat;
 import java.util.List;
 import java.util.concurrent.ExecutorService;
 import java.util.concurrent.Executors;
@@ -107,7 +108,9 @@ final class SnapshotterCalls {
     }
 
     private void images(Path hosts, Path containerd, EventLoopGroup loop, ExecutorService threads) throws Exception {
-        try (TlsRegistry registry = new TlsRegistry(hosts)) {
+        try (LoopbackRegistry registry = new LoopbackRegistry()) {
+            Files.writeString(
+                    Files.createDirectories(hosts.resolve(registry.host())).resolve("ca.crt"), registry.certificate());
             String repository = registry.host() + "/training";
             ContentStore content = new ContentStore(repository);
             Server server = NettyServerBuilder.forAddress(UnixDomainSocketAddress.of(containerd))
@@ -119,13 +122,14 @@ final class SnapshotterCalls {
                     .build()
                     .start();
             try {
-                Future<ImageFiles.Layer> base = threads.submit(() -> ImageFiles.Layer.of(1, 2000, 1 << 20));
-                Future<ImageFiles.Layer> top = threads.submit(() -> ImageFiles.Layer.of(2, 1000, 30 << 20));
-                Future<ImageFiles.Layer> other = threads.submit(() -> ImageFiles.Layer.of(3, 600, 16 << 20));
+                Future<GeneratedLayer> base = threads.submit(() -> GeneratedLayer.of(1, 2000, 1 << 20));
+                Future<GeneratedLayer> top = threads.submit(() -> GeneratedLayer.of(2, 1000, 30 << 20));
+                Future<GeneratedLayer> other = threads.submit(() -> GeneratedLayer.of(3, 600, 16 << 20));
                 ImageFiles pulled = ImageFiles.of(List.of(base.get(), top.get()));
                 ImageFiles indexed = ImageFiles.of(List.of(other.get()));
                 for (ImageFiles image : List.of(pulled, indexed)) {
-                    registry.push(image);
+                    image.documents().forEach(registry::put);
+                    image.layers().forEach(layer -> registry.put(layer.digest(), layer.blob()));
                     content.pull(image);
                 }
                 part("pulls", () -> pull(pulled));
@@ -169,7 +173,7 @@ final class SnapshotterCalls {
         remove(container);
     }
 
-    private void read(List<String> objects, ExecutorService threads) throws Exception {
+    private void read(List<ObjectName> objects, ExecutorService threads) throws Exception {
         List<Future<?>> readers = new ArrayList<>();
         for (int reader = 0; reader < READERS; reader++) {
             int first = reader;
@@ -186,16 +190,9 @@ final class SnapshotterCalls {
         }
     }
 
-    private void read(String object) throws IOException {
-        MessageDigest sha256 = ImageFiles.sha256();
-        byte[] buffer = new byte[1 << 17];
-        try (InputStream in = Files.newInputStream(
-                state.resolve("remote").resolve(object.substring(0, 2)).resolve(object.substring(2)))) {
-            for (int n = in.read(buffer); n > 0; n = in.read(buffer)) {
-                sha256.update(buffer, 0, n);
-            }
-        }
-        if (!HexFormat.of().formatHex(sha256.digest()).equals(object)) {
+    private void read(ObjectName object) throws IOException {
+        byte[] bytes = Files.readAllBytes(state.resolve("remote").resolve(object.path()));
+        if (!ObjectName.of(Digest.ofContent(bytes).bytes()).equals(object)) {
             throw new IOException("object " + object + " has other bytes");
         }
     }

@@ -24,6 +24,7 @@ import dev.coldstart.snapshotter.registry.RegistryArtifacts;
 import dev.coldstart.snapshotter.registry.RegistryClient;
 import dev.coldstart.snapshotter.registry.RegistryHosts;
 import dev.coldstart.snapshotter.registry.Trust;
+import dev.coldstart.snapshotter.rehearsal.Rehearsal;
 import dev.coldstart.snapshotter.rootfs.Directories;
 import dev.coldstart.snapshotter.rootfs.ImpliedDirectories;
 import dev.coldstart.snapshotter.rootfs.IndexOrigin;
@@ -70,14 +71,20 @@ import java.util.HashSet;
 import java.util.List;
 import java.util.Objects;
 import java.util.Set;
+import java.util.function.BooleanSupplier;
 import org.jspecify.annotations.Nullable;
 
 /** The parts of the program put together. Everything is served when the constructor's work is done. */
 public final class Snapshotter implements AutoCloseable {
     private static final System.Logger LOG = System.getLogger(Snapshotter.class.getName());
     private final Deque<AutoCloseable> parts = new ArrayDeque<>();
+    private final Path state;
+    /** Whether an image is being read, or was. */
+    private BooleanSupplier used = () -> true;
 
-    private Snapshotter() {}
+    private Snapshotter(Path state) {
+        this.state = state;
+    }
 
     /**
      * Starts to serve.
@@ -88,7 +95,7 @@ public final class Snapshotter implements AutoCloseable {
      */
     public static Snapshotter start(
             Configuration configuration, String version, Path credentials, ServiceManager manager) throws IOException {
-        Snapshotter snapshotter = new Snapshotter();
+        Snapshotter snapshotter = new Snapshotter(configuration.state());
         try {
             snapshotter.serve(configuration, version, credentials, manager);
             return snapshotter;
@@ -106,7 +113,6 @@ public final class Snapshotter implements AutoCloseable {
     private void serve(Configuration configuration, String version, Path credentials, ServiceManager manager)
             throws IOException {
         Path root = configuration.root();
-        Path state = configuration.state();
         createPrivate(root);
         createPrivate(state);
         Files.createDirectories(root.resolve("meta"));
@@ -236,7 +242,13 @@ public final class Snapshotter implements AutoCloseable {
                                 ram == null ? 0 : ram.bytes(),
                                 staging,
                                 stored))));
+        used = () -> fetcher.fetchedBytes() > 0 || layers.reading();
         manager.ready();
+    }
+
+    /** Has this process's code compiled while there is nothing else to do: see {@link Rehearsal}. Does not wait. */
+    void rehearse() {
+        var _ = own(Rehearsal.begin(state.resolve("rehearsal"), used));
     }
 
     /** Where indexes may come from: first what the image itself names, at last what only the registry vouches for. */

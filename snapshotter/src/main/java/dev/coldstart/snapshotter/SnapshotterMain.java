@@ -29,6 +29,7 @@ public final class SnapshotterMain {
             System.exit(1);
             return;
         }
+        snapshotter.rehearse();
         Runtime.getRuntime()
                 .addShutdownHook(new Thread(
                         () -> {

@@ -18,6 +18,11 @@ public final class Node implements AutoCloseable {
     /** How long a program may take until it answers, on a busy machine. */
     private static final Duration UP = Duration.ofSeconds(60);
 
+    /** A process is quiet if it takes less than so many seconds of processor in that time. */
+    private static final double QUIET_SECONDS = 0.05;
+
+    private static final Duration QUIET = Duration.ofMillis(500);
+
     private final TestHost host;
     private final Registry registry;
     private int containerd;
@@ -166,6 +171,27 @@ public final class Node implements AutoCloseable {
 
     public void startSnapshotter() {
         keeper = startAgent(CONFIG, SOCKET, "/var/log/snapshotter.log");
+    }
+
+    /**
+     * Waits until coldstart-snapshotter has nothing to do: after its start it has its code compiled, and a node seldom gets an
+     * image within its first seconds.
+     */
+    public void awaitQuiet() {
+        int pid = snapshotterPid();
+        host.await("coldstart-snapshotter to be quiet", UP, () -> {
+            double before = host.processorSeconds(pid);
+            pause();
+            return host.processorSeconds(pid) - before < QUIET_SECONDS;
+        });
+    }
+
+    private static void pause() {
+        try {
+            Thread.sleep(QUIET);
+        } catch (InterruptedException e) {
+            Thread.currentThread().interrupt();
+        }
     }
 
     public void stopSnapshotter() {

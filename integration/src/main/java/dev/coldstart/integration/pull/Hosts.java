@@ -114,6 +114,7 @@ final class Hosts implements AutoCloseable {
             case OVERLAYFS, FIRST_EVER -> node.forget();
             case SECOND_NODE, NO_TRACE -> becomeSecondNode();
         }
+        node.awaitQuiet();
         node.dropCaches();
         TestHost host = node.host();
         double containerd = host.processorSeconds(node.containerdPid());

@@ -79,6 +79,7 @@ final class Comparison implements AutoCloseable {
 
     private void fresh() {
         node.forget();
+        node.awaitQuiet();
         node.dropCaches();
     }
 

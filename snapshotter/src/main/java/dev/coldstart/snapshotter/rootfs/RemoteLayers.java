@@ -258,6 +258,11 @@ public final class RemoteLayers {
         }
     }
 
+    /** Whether a layer is being read whole. */
+    public boolean reading() {
+        return passes.get() > 0;
+    }
+
     /** A full disk in words, because the JDK's say neither what nor where; and then objects have to make room. */
     private IOException explained(Digest layer, IOException e) {
         String message = e.getMessage();
