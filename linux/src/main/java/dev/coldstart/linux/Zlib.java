@@ -8,28 +8,14 @@ import java.lang.foreign.ValueLayout;
 import java.lang.invoke.MethodHandle;
 import java.nio.ByteBuffer;
 import java.util.zip.DataFormatException;
-import org.jspecify.annotations.Nullable;
 
 /**
- * A decompressor of raw deflate data (RFC 1951) by the system's {@code libz.so.1}. It does what
- * {@link java.util.zip.Inflater} hides: it stops at the boundaries of deflate blocks, tells the bit it stopped at, gives
- * its window away and starts again in the middle of a stream from a bit offset and a window. Field offsets and constants
- * are those of zlib.h for 64-bit Linux.
- *
- * <p>Not thread-safe; may be used by one thread after another.
+ * A decompressor of raw deflate data by the system's {@code libz.so.1}. It does what {@link java.util.zip.Inflater}
+ * hides: it stops at the boundaries of deflate blocks, tells the bit it stopped at, gives its window away and starts again
+ * in the middle of a stream from a bit offset and a window. Field offsets and constants are those of zlib.h for 64-bit
+ * Linux.
  */
-public final class Zlib implements AutoCloseable {
-    /** Bytes of history that deflate data may refer to. */
-    public static final int WINDOW = 32 << 10;
-
-    /** How a call of {@link #inflate} ended. */
-    public enum Status {
-        /** There is more to do: more input, more room, or just another call. */
-        MORE,
-        /** The deflate stream is at its end; input behind it was not touched. */
-        END
-    }
-
+public final class Zlib implements RawInflater {
     private static final int Z_OK = 0;
     private static final int Z_STREAM_END = 1;
     private static final int Z_BUF_ERROR = -5;
@@ -44,9 +30,6 @@ public final class Zlib implements AutoCloseable {
     private static final long MSG = 48;
     private static final long DATA_TYPE = 88;
     private static final long STREAM_SIZE = 112;
-
-    // Heap buffers pass through native memory in pieces of this size, which stay in the second-level cache.
-    private static final int STAGE = 64 << 10;
 
     private static final SymbolLookup LIBZ = SymbolLookup.libraryLookup("libz.so.1", Arena.global());
     private static final MethodHandle INFLATE_INIT2 = Native.library(
@@ -83,8 +66,7 @@ public final class Zlib implements AutoCloseable {
     private final MemorySegment stream = arena.allocate(STREAM_SIZE, 8);
     private final MemorySegment window = arena.allocate(WINDOW);
     private final MemorySegment windowLength = arena.allocate(ValueLayout.JAVA_INT);
-    private @Nullable MemorySegment stageIn;
-    private @Nullable MemorySegment stageOut;
+    private final Staging staging = new Staging(arena);
 
     /** A decompressor at the start of a raw deflate stream. */
     public Zlib() {
@@ -99,7 +81,7 @@ public final class Zlib implements AutoCloseable {
         }
     }
 
-    /** Goes back to the start of a raw deflate stream, with an empty window. */
+    @Override
     public void reset() {
         try {
             check((int) INFLATE_RESET.invokeExact(stream), "inflateReset");
@@ -108,12 +90,7 @@ public final class Zlib implements AutoCloseable {
         }
     }
 
-    /**
-     * Right after {@link #reset}: the stream goes on in the middle of a byte.
-     *
-     * @param bits how many of the byte's upper bits are still to be read, 1 to 7
-     * @param value those bits, in the low end
-     */
+    @Override
     public void prime(int bits, int value) {
         try {
             check((int) INFLATE_PRIME.invokeExact(stream, bits, value), "inflatePrime");
@@ -122,7 +99,7 @@ public final class Zlib implements AutoCloseable {
         }
     }
 
-    /** Right after {@link #reset} (and {@link #prime}): what was decompressed before, at most {@link #WINDOW} bytes. */
+    @Override
     public void setWindow(ByteBuffer bytes) {
         int length = bytes.remaining();
         MemorySegment.copy(MemorySegment.ofBuffer(bytes), 0, window, 0, length);
@@ -150,15 +127,20 @@ public final class Zlib implements AutoCloseable {
         return length;
     }
 
+    @Override
+    public Status inflate(ByteBuffer in, ByteBuffer out) throws DataFormatException {
+        return inflate(in, out, false);
+    }
+
     /**
-     * Decompresses from {@code in} to {@code out} and moves both positions by what was used.
+     * As {@link #inflate(ByteBuffer, ByteBuffer)}; takes no input ahead.
      *
      * @param stopAtBlock return at the end of each deflate block
      * @throws DataFormatException if this is not deflate data
      */
     public Status inflate(ByteBuffer in, ByteBuffer out, boolean stopAtBlock) throws DataFormatException {
-        MemorySegment source = in.isDirect() ? MemorySegment.ofBuffer(in) : staged(in);
-        MemorySegment target = out.isDirect() ? MemorySegment.ofBuffer(out) : stageFor(out);
+        MemorySegment source = staging.source(in);
+        MemorySegment target = staging.target(out);
         int available = (int) source.byteSize();
         int room = (int) target.byteSize();
         stream.set(ValueLayout.ADDRESS, NEXT_IN, source);
@@ -172,14 +154,7 @@ public final class Zlib implements AutoCloseable {
             throw Native.unexpected(e);
         }
         in.position(in.position() + available - stream.get(ValueLayout.JAVA_INT, AVAIL_IN));
-        int produced = room - stream.get(ValueLayout.JAVA_INT, AVAIL_OUT);
-        if (out.isDirect()) {
-            out.position(out.position() + produced);
-        } else {
-            MemorySegment.copy(
-                    target, ValueLayout.JAVA_BYTE, 0, out.array(), out.arrayOffset() + out.position(), produced);
-            out.position(out.position() + produced);
-        }
+        staging.written(target, room - stream.get(ValueLayout.JAVA_INT, AVAIL_OUT), out);
         return switch (result) {
             case Z_OK, Z_BUF_ERROR -> Status.MORE;
             case Z_STREAM_END -> Status.END;
@@ -209,22 +184,6 @@ public final class Zlib implements AutoCloseable {
         } finally {
             arena.close();
         }
-    }
-
-    private MemorySegment staged(ByteBuffer in) {
-        if (stageIn == null) {
-            stageIn = arena.allocate(STAGE);
-        }
-        int length = Math.min(in.remaining(), STAGE);
-        MemorySegment.copy(MemorySegment.ofBuffer(in), 0, stageIn, 0, length);
-        return stageIn.asSlice(0, length);
-    }
-
-    private MemorySegment stageFor(ByteBuffer out) {
-        if (stageOut == null) {
-            stageOut = arena.allocate(STAGE);
-        }
-        return stageOut.asSlice(0, Math.min(out.remaining(), STAGE));
     }
 
     private String message(int result) {

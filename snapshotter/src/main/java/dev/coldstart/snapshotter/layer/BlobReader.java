@@ -1,5 +1,6 @@
 package dev.coldstart.snapshotter.layer;
 
+import dev.coldstart.linux.RawInflater;
 import dev.coldstart.linux.Zlib;
 import dev.coldstart.snapshotter.zstd.ZstdException;
 import dev.coldstart.snapshotter.zstd.ZstdStream;
@@ -37,7 +38,7 @@ final class BlobReader implements AutoCloseable {
     private final byte[] input = new byte[INPUT];
     private final ByteBuffer in =
             ByteBuffer.allocateDirect(INPUT + ZstdStream.MAX_INPUT).limit(0);
-    private final byte[] window = new byte[Zlib.WINDOW];
+    private final byte[] window = new byte[RawInflater.WINDOW];
     private final Zlib zlib = new Zlib();
     private Pipe.Piece piece;
     private ByteBuffer out;
@@ -123,8 +124,8 @@ final class BlobReader implements AutoCloseable {
                 checkpoint(position(), 0);
             }
             long memberStart = produced;
-            Zlib.Status status = Zlib.Status.MORE;
-            while (status != Zlib.Status.END) {
+            RawInflater.Status status = RawInflater.Status.MORE;
+            while (status != RawInflater.Status.END) {
                 if (!in.hasRemaining() && !fill()) {
                     throw new LayerException("the gzip data ends after " + read + " bytes, in the middle");
                 }
@@ -140,7 +141,7 @@ final class BlobReader implements AutoCloseable {
                     throw new LayerException("the gzip data has a deflate block of more than "
                             + (LayerIndex.MAX_SPAN >> 20) + " MiB, which cannot be read in parts");
                 }
-                if (status == Zlib.Status.MORE && isDue(span) && zlib.betweenBlocks()) {
+                if (status == RawInflater.Status.MORE && isDue(span) && zlib.betweenBlocks()) {
                     int size = zlib.window(window);
                     checkpoint(position(), zlib.unusedBits()).state(Arrays.copyOf(window, size));
                 }

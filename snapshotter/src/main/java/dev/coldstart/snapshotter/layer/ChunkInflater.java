@@ -1,6 +1,6 @@
 package dev.coldstart.snapshotter.layer;
 
-import dev.coldstart.linux.Zlib;
+import dev.coldstart.linux.RawInflater;
 import java.io.IOException;
 import java.lang.foreign.MemorySegment;
 import java.nio.ByteBuffer;
@@ -15,14 +15,14 @@ import java.util.zip.DataFormatException;
 final class ChunkInflater {
     private static final int SKIPPED = 64 << 10;
 
-    private final Zlib zlib;
+    private final RawInflater inflater;
     private final ZstdFrame zstd = new ZstdFrame();
     private final ByteBuffer skipped = ByteBuffer.allocateDirect(SKIPPED);
     private final MessageDigest sha256 = Sha256.digest();
     private final byte[] digest = new byte[32];
 
-    ChunkInflater(Zlib zlib) {
-        this.zlib = zlib;
+    ChunkInflater(RawInflater inflater) {
+        this.inflater = inflater;
     }
 
     /**
@@ -76,7 +76,7 @@ final class ChunkInflater {
             }
             return member.get() & 0xff;
         });
-        zlib.reset();
+        inflater.reset();
         int at = 0;
         for (int i = chunk; i < behind; i++) {
             while (at < index.chunkInnerOffset(i)) {
@@ -93,8 +93,9 @@ final class ChunkInflater {
     private void fill(ByteBuffer in, ByteBuffer out) throws DataFormatException {
         while (out.hasRemaining()) {
             int before = in.remaining() + out.remaining();
-            Zlib.Status status = zlib.inflate(in, out, false);
-            if (out.hasRemaining() && (status == Zlib.Status.END || in.remaining() + out.remaining() == before)) {
+            RawInflater.Status status = inflater.inflate(in, out);
+            if (out.hasRemaining()
+                    && (status == RawInflater.Status.END || in.remaining() + out.remaining() == before)) {
                 throw new DataFormatException("the deflate data ends too early");
             }
         }

@@ -1,6 +1,6 @@
 package dev.coldstart.snapshotter.layer;
 
-import dev.coldstart.linux.Zlib;
+import dev.coldstart.linux.RawInflater;
 import dev.coldstart.snapshotter.zstd.ZstdDecoder;
 import dev.coldstart.snapshotter.zstd.ZstdException;
 import java.nio.ByteBuffer;
@@ -11,7 +11,7 @@ import org.jspecify.annotations.Nullable;
 
 /**
  * Turns a span's range of the blob into its uncompressed bytes, and proves them by the SHA-256 in the index. Holds some
- * native memory (about 100 KiB) and, once there was a span of zstd data, as much as it has twice; not thread-safe, so pool
+ * native memory (about 250 KiB) and, once there was a span of zstd data, as much as it has twice; not thread-safe, so pool
  * them, one per reading thread.
  */
 public final class SpanInflater implements AutoCloseable {
@@ -19,7 +19,7 @@ public final class SpanInflater implements AutoCloseable {
     /** A zstd checkpoint that takes more is not kept. */
     private static final int MOST_KEPT = 1 << 20;
 
-    private final Zlib zlib = new Zlib();
+    private final RawInflater inflater;
     private final Inflater stateInflater = new Inflater(true);
     private final ByteBuffer window = ByteBuffer.allocateDirect(LayerIndexer.WINDOW);
     // Most layers have no zstd.
@@ -27,8 +27,19 @@ public final class SpanInflater implements AutoCloseable {
     private byte[] state = {};
     private final MessageDigest sha256 = Sha256.digest();
     private final byte[] digest = new byte[32];
-    private final ChunkInflater chunks = new ChunkInflater(zlib);
+    private final ChunkInflater chunks;
     private @Nullable Current current;
+
+    /** Inflates as fast as this host can. */
+    public SpanInflater() {
+        this(RawInflater.fastest());
+    }
+
+    /** @param inflater closed with this */
+    SpanInflater(RawInflater inflater) {
+        this.inflater = inflater;
+        chunks = new ChunkInflater(inflater);
+    }
 
     /**
      * Inflates one span. Writes {@code spanEnd - spanStart} bytes at {@code dst}'s position and moves it behind them;
@@ -157,12 +168,12 @@ public final class SpanInflater implements AutoCloseable {
 
     @Override
     public void close() {
-        zlib.close();
+        inflater.close();
         stateInflater.end();
     }
 
     private void startGzip(LayerIndex index, int span) throws LayerException, DataFormatException {
-        zlib.reset();
+        inflater.reset();
         int windowSize = index.stateSize(span);
         if (windowSize == 0) {
             return;
@@ -174,7 +185,7 @@ public final class SpanInflater implements AutoCloseable {
         if (window.hasRemaining()) {
             throw new DataFormatException("its window is incomplete");
         }
-        zlib.setWindow(window.flip());
+        inflater.setWindow(window.flip());
     }
 
     private void startZstd(LayerIndex index, int span, int length) throws ZstdException, DataFormatException {
@@ -209,7 +220,7 @@ public final class SpanInflater implements AutoCloseable {
         if (span.taken == 0 && in.hasRemaining()) {
             int bits = span.index.spanBits(span.span);
             if (bits > 0) {
-                zlib.prime(bits, (in.get() & 0xff) >>> (8 - bits));
+                inflater.prime(bits, (in.get() & 0xff) >>> (8 - bits));
             }
         }
         while (out.hasRemaining()) {
@@ -228,11 +239,11 @@ public final class SpanInflater implements AutoCloseable {
                     }
                     return in.get() & 0xff;
                 });
-                zlib.reset();
+                inflater.reset();
                 span.memberEnded = false;
             }
             int before = in.remaining() + out.remaining();
-            if (zlib.inflate(in, out, false) == Zlib.Status.END) {
+            if (inflater.inflate(in, out) == RawInflater.Status.END) {
                 span.memberEnded = true;
             } else if (in.remaining() + out.remaining() == before) {
                 if (!whole) {
