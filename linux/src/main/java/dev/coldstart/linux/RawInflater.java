@@ -44,7 +44,7 @@ public sealed interface RawInflater extends AutoCloseable permits Igzip, Zlib {
      * there is room for what becomes of it; what was taken from behind the end of the stream is given back at the end.
      *
      * @param in goes on where the last call left it, with the up to 8 bytes before its position that were taken last
-     * @throws DataFormatException if this is not deflate data
+     * @throws DataFormatException if this is not deflate data; the positions mean nothing then
      */
     Status inflate(ByteBuffer in, ByteBuffer out) throws DataFormatException;
 
