@@ -3,6 +3,7 @@ package dev.coldstart.snapshotter.layer;
 import static org.assertj.core.api.Assertions.assertThat;
 import static org.assertj.core.api.Assertions.assertThatThrownBy;
 
+import dev.coldstart.linux.RawInflater;
 import java.io.ByteArrayInputStream;
 import java.io.ByteArrayOutputStream;
 import java.io.FilterInputStream;
@@ -336,8 +337,15 @@ final class LayerIndexerTest {
 
     private void checkWrongSpans(byte[] tar, byte[] blob) throws IOException {
         IndexedLayer layer = index(blob, null, null);
-        try (LayerIndex index = LayerIndex.open(layer.index());
-                SpanInflater inflater = new SpanInflater()) {
+        try (LayerIndex index = LayerIndex.open(layer.index())) {
+            for (RawInflater raw : RawInflaters.all()) {
+                checkWrongSpans(index, raw, tar, blob);
+            }
+        }
+    }
+
+    private static void checkWrongSpans(LayerIndex index, RawInflater raw, byte[] tar, byte[] blob) throws IOException {
+        try (SpanInflater inflater = new SpanInflater(raw)) {
             Random random = new Random(16);
             int refused = 0;
             for (int i = 0; i < 200; i++) {
@@ -364,8 +372,7 @@ final class LayerIndexerTest {
     private void checkSpans(byte[] blob, byte[] tar, int least) throws IOException {
         IndexedLayer layer = index(blob, Tar.digest(tar), null);
         assertThat(layer.uncompressedSize()).isEqualTo(tar.length);
-        try (LayerIndex index = LayerIndex.open(layer.index());
-                SpanInflater inflater = new SpanInflater()) {
+        try (LayerIndex index = LayerIndex.open(layer.index())) {
             assertThat(index.layer()).isEqualTo(Tar.digest(blob));
             assertThat(index.diffId()).isEqualTo(Tar.digest(tar));
             assertThat(index.blobSize()).isEqualTo(blob.length);
@@ -377,8 +384,12 @@ final class LayerIndexerTest {
                 assertThat(index.spanAt(end - 1)).isEqualTo(span);
             }
             assertThat(end).isEqualTo(tar.length);
-            for (int span = index.spanCount() - 1; span >= 0; span--) {
-                checkSpan(index, inflater, span, blob, tar, span % 2 == 0);
+            for (RawInflater raw : RawInflaters.all()) {
+                try (SpanInflater inflater = new SpanInflater(raw)) {
+                    for (int span = index.spanCount() - 1; span >= 0; span--) {
+                        checkSpan(index, inflater, span, blob, tar, span % 2 == 0);
+                    }
+                }
             }
         }
     }
