@@ -53,7 +53,7 @@ set_up_machine() {
             builds_here=no
         fi
     fi
-    [ "$builds_here" = no ] || missing="$missing $(missing_packages maven libglpk-java) $(missing_fuse2)"
+    [ "$builds_here" = no ] || missing="$missing $(missing_packages maven libglpk-java libisal2) $(missing_fuse2)"
     if [ -n "${missing// /}" ]; then
         say "installing" $missing
         apt-get -qq update

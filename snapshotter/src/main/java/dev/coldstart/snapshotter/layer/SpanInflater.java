@@ -178,13 +178,11 @@ public final class SpanInflater implements AutoCloseable {
         if (windowSize == 0) {
             return;
         }
-        stateInflater.reset();
-        stateInflater.setInput(index.state(span));
-        window.clear().limit(windowSize);
-        stateInflater.inflate(window);
+        inflater.inflate(index.state(span), window.clear().limit(windowSize));
         if (window.hasRemaining()) {
             throw new DataFormatException("its window is incomplete");
         }
+        inflater.reset();
         inflater.setWindow(window.flip());
     }
 
