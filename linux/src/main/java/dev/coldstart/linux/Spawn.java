@@ -46,6 +46,7 @@ public final class Spawn {
     private static final MethodHandle FILL_SET = Words.function("sigfillset");
 
     private final List<String> command;
+    private String file;
     private final Map<String, String> environment = new LinkedHashMap<>();
     private final SortedMap<Integer, Descriptor> descriptors = new TreeMap<>();
     private Path directory = Path.of("/");
@@ -53,6 +54,13 @@ public final class Spawn {
     /** @param command the program (looked up in PATH if it has no slash) and its arguments */
     public Spawn(List<String> command) {
         this.command = List.copyOf(command);
+        file = command.getFirst();
+    }
+
+    /** What is executed, if that is not the program by its name, which it sees as its first argument nevertheless. */
+    public Spawn executable(String path) {
+        file = path;
+        return this;
     }
 
     /** Adds to the child's environment, which is empty at first. */
@@ -111,14 +119,7 @@ public final class Spawn {
                                 .map(e -> e.getKey() + "=" + e.getValue())
                                 .toList());
                 int error = (int) Words.call(
-                        SPAWNP,
-                        capture,
-                        pid.address(),
-                        Words.string(arena, command.getFirst()),
-                        actions,
-                        attributes,
-                        argv,
-                        envp);
+                        SPAWNP, capture, pid.address(), Words.string(arena, file), actions, attributes, argv, envp);
                 succeed(error);
                 return pid.get(JAVA_INT, 0);
             } finally {

@@ -17,6 +17,7 @@ import dev.coldstart.shim.pool.Rehearsal;
 import dev.coldstart.shim.pool.Request;
 import dev.coldstart.shim.pool.Slot;
 import dev.coldstart.shim.process.Reaper;
+import dev.coldstart.shim.runc.SealedRuntime;
 import dev.coldstart.shim.snapshot.ShimConfig;
 import dev.coldstart.shim.snapshot.Snapshots;
 import dev.coldstart.shim.task.Node;
@@ -76,7 +77,8 @@ public final class ShimMain {
                                 flags.required("id"),
                                 Path.of(flags.required("socket")),
                                 Path.of("").toAbsolutePath(),
-                                System.getenv())
+                                System.getenv(),
+                                new SealedRuntime(pool(System.getenv())))
                         .serve(System.in.readNBytes(MAX_OPTIONS_BYTES), Optional.empty(), reaper);
             }
         } catch (IOException | IllegalArgumentException e) {
@@ -106,10 +108,17 @@ public final class ShimMain {
         return Path.of(environment.getOrDefault("COLDSTART_CONFIG", "/etc/coldstart/config.toml"));
     }
 
+    private static Path pool(Map<String, String> environment) {
+        return Path.of(environment.getOrDefault("COLDSTART_POOL", "/run/coldstart/pool"));
+    }
+
     private static void waitAndServe(Path pool, Path rehearsal, CompletableFuture<Reaper> reaper)
             throws IOException, InterruptedException {
+        SealedRuntime sealed = new SealedRuntime(pool);
         try (Slot slot = Slot.open(pool)) {
-            new Rehearsal(pool.resolve(ProcessHandle.current().pid() + ".rehearsal"), rehearsal, reaper.join()).run();
+            seal(sealed);
+            new Rehearsal(pool.resolve(ProcessHandle.current().pid() + ".rehearsal"), rehearsal, reaper.join(), sealed)
+                    .run();
             Request request = slot.await();
             try {
                 Caller caller = new Caller(request.caller());
@@ -126,13 +135,21 @@ public final class ShimMain {
                 caller.inherit();
                 caller.log();
                 Descriptor.nonBlockingStandardError();
-                new Daemon(request.namespace(), request.id(), socket, bundle, environment)
+                new Daemon(request.namespace(), request.id(), socket, bundle, environment, sealed)
                         .serve(options, Optional.of(slot), reaper);
             } catch (IOException e) {
                 // The caller starts a JVM of its own, which has no such trouble, or tells of it.
                 slot.answer("The pool is of no use here: " + e.getMessage());
                 throw e;
             }
+        }
+    }
+
+    private static void seal(SealedRuntime sealed) {
+        try {
+            sealed.provide("runc", System.getenv().getOrDefault("PATH", ""));
+        } catch (IOException e) {
+            LOG.log(WARNING, "Containers start without a sealed copy of runc: {0}", e.getMessage());
         }
     }
 
@@ -148,7 +165,13 @@ public final class ShimMain {
     }
 
     /** A shim that knows whom it serves. */
-    private record Daemon(String namespace, String id, Path socket, Path bundle, Map<String, String> environment) {
+    private record Daemon(
+            String namespace,
+            String id,
+            Path socket,
+            Path bundle,
+            Map<String, String> environment,
+            SealedRuntime sealed) {
         /**
          * @param stdin the options
          * @param slot where the caller waits for the address; empty if it reads it from stdout
@@ -162,7 +185,7 @@ public final class ShimMain {
             Publisher publisher = Publisher.start(events, namespace, FIRST_RETRY);
             Snapshots snapshots = new Snapshots(config(environment));
             CompletableFuture<Node> node =
-                    reaper.thenApply(ready -> new Node(namespace, environment, ready, publisher, snapshots));
+                    reaper.thenApply(ready -> new Node(namespace, environment, ready, sealed, publisher, snapshots));
             TaskService tasks = new TaskService(node::join);
             Server server = Server.start(socket, tasks.methods());
             Runtime.getRuntime().addShutdownHook(new Thread(() -> end(server, publisher), "end"));

@@ -73,6 +73,42 @@ class ShimPoolIT {
         assertThat(runtimes.waiting()).as("one was taken").isNotEqualTo(before);
     }
 
+    /** One for the node, which goes with the pool, and never another runtime than the one that is installed. */
+    @Test
+    void thePoolKeepsOneSealedCopyOfTheRuntime() {
+        runtimes.startPool(SIZE);
+        TestHost host = runtimes.host();
+        String kept = "/proc/" + runtimes.keeper() + "/fd/8";
+        host.await("the keeper to hold the copy", LIMIT, () -> kept.equals(copy()));
+        assertThat(host.ask("cmp", "/usr/sbin/runc", kept)).isEmpty();
+        live();
+        host.script(TestHost.SOON, """
+                cp -a /usr/sbin/runc /usr/sbin/runc.installed
+                { cat /usr/sbin/runc.installed; echo; } >/usr/sbin/runc.new
+                chmod 755 /usr/sbin/runc.new
+                mv /usr/sbin/runc.new /usr/sbin/runc
+                """);
+        try {
+            live();
+            host.await(
+                    "a copy of the new one",
+                    LIMIT,
+                    () -> kept.equals(copy())
+                            && host.run(TestHost.SOON, "cmp", "/usr/sbin/runc", kept)
+                                    .succeeded());
+            live();
+        } finally {
+            host.ask("mv", "/usr/sbin/runc.installed", "/usr/sbin/runc");
+        }
+    }
+
+    private String copy() {
+        return runtimes.host()
+                .run(TestHost.SOON, "readlink", "/run/coldstart/pool/runtime")
+                .out()
+                .strip();
+    }
+
     @Test
     void manyStartsAtOnceAreMoreThanThePoolHas() {
         runtimes.startPool(SIZE);

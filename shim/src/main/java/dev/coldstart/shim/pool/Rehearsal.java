@@ -19,6 +19,7 @@ import dev.coldstart.proto.containerd.task.WaitRequest;
 import dev.coldstart.proto.containerd.types.Mount;
 import dev.coldstart.shim.event.Publisher;
 import dev.coldstart.shim.process.Reaper;
+import dev.coldstart.shim.runc.SealedRuntime;
 import dev.coldstart.shim.snapshot.Snapshots;
 import dev.coldstart.shim.task.Node;
 import dev.coldstart.shim.task.TaskOptions;
@@ -57,16 +58,19 @@ public final class Rehearsal {
     private final Path directory;
     private final Path runtime;
     private final Reaper reaper;
+    private final SealedRuntime sealed;
 
     /**
      * @param directory where it may work; made, and gone afterwards
      * @param runtime the script in runc's place
      * @param reaper of this process
+     * @param sealed where the pool has its copy of the runtime
      */
-    public Rehearsal(Path directory, Path runtime, Reaper reaper) {
+    public Rehearsal(Path directory, Path runtime, Reaper reaper, SealedRuntime sealed) {
         this.directory = directory;
         this.runtime = runtime;
         this.reaper = reaper;
+        this.sealed = sealed;
     }
 
     /**
@@ -81,7 +85,7 @@ public final class Rehearsal {
         SpecialFile.make(output, S_IFIFO | 0600, 0);
         Path socket = directory.resolve("s");
         Publisher publisher = Publisher.start(Optional.of(socket), ID, LIMIT);
-        Node node = new Node(ID, System.getenv(), reaper, publisher, new Snapshots(directory.resolve("none")));
+        Node node = new Node(ID, System.getenv(), reaper, sealed, publisher, new Snapshots(directory.resolve("none")));
         TaskService tasks = new TaskService(() -> node);
         // Who takes the events and reads the output, which containerd is otherwise.
         Methods methods = tasks.methods()

@@ -33,12 +33,15 @@ public final class Runc {
     public static final Duration LIMIT = Duration.ofMinutes(2);
 
     private static final Duration LIMIT_OF_QUERIES = Duration.ofSeconds(20);
+    /** Where execvp(3) looks if there is no PATH. */
+    private static final String DEFAULT_PATH = "/bin:/usr/bin";
 
     private final String binary;
     private final Path root;
     private final Path bundle;
     private final boolean systemdCgroup;
     private final Reaper reaper;
+    private final SealedRuntime sealed;
     private final Map<String, String> environment;
     private final AtomicInteger sequence = new AtomicInteger();
 
@@ -46,6 +49,7 @@ public final class Runc {
      * @param binary a path, or a name to look up in PATH
      * @param root the runtime's state directory, with the namespace in it
      * @param bundle where its logs go
+     * @param sealed where a sealed copy of the runtime may be
      * @param environment of the commands, normally the shim's own
      */
     public Runc(
@@ -54,12 +58,14 @@ public final class Runc {
             Path bundle,
             boolean systemdCgroup,
             Reaper reaper,
+            SealedRuntime sealed,
             Map<String, String> environment) {
         this.binary = binary;
         this.root = root;
         this.bundle = bundle;
         this.systemdCgroup = systemdCgroup;
         this.reaper = reaper;
+        this.sealed = sealed;
         this.environment = new HashMap<>(environment);
         // It would tell systemd that containerd is ready.
         this.environment.remove("NOTIFY_SOCKET");
@@ -155,14 +161,33 @@ public final class Runc {
     }
 
     private Child spawn(Spawn spawn) throws IOException {
+        String path = environment.getOrDefault("PATH", DEFAULT_PATH);
+        String file = sealed.find(binary, path);
+        try {
+            return reaper.spawn(spawn.executable(file));
+        } catch (LinuxException e) {
+            sealed.forbid();
+            String plain = sealed.find(binary, path);
+            if (!plain.equals(file)) {
+                return again(spawn.executable(plain));
+            }
+            throw missing(e);
+        }
+    }
+
+    private Child again(Spawn spawn) throws IOException {
         try {
             return reaper.spawn(spawn);
         } catch (LinuxException e) {
-            throw new IOException(
-                    "The OCI runtime \"" + binary + "\" cannot be run (" + e.getMessage()
-                            + "); install runc, or name another one in the runtime's options (BinaryName).",
-                    e);
+            throw missing(e);
         }
+    }
+
+    private IOException missing(LinuxException e) {
+        return new IOException(
+                "The OCI runtime \"" + binary + "\" cannot be run (" + e.getMessage()
+                        + "); install runc, or name another one in the runtime's options (BinaryName).",
+                e);
     }
 
     /** Runs any program and gives what it printed to stdout, for {@link Host#detect}. */

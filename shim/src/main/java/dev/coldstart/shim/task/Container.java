@@ -141,6 +141,7 @@ final class Container {
                 bundle,
                 options.getSystemdCgroup() || spec.systemdCgroup(),
                 node.reaper(),
+                node.sealed(),
                 node.environment());
         init = new Task(
                 id, new Streams(request.getStdin(), request.getStdout(), request.getStderr(), request.getTerminal()));

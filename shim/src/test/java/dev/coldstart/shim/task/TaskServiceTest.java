@@ -40,6 +40,7 @@ import dev.coldstart.shim.event.EventsReceiver;
 import dev.coldstart.shim.event.Publisher;
 import dev.coldstart.shim.process.Children;
 import dev.coldstart.shim.process.Reaper;
+import dev.coldstart.shim.runc.SealedRuntime;
 import dev.coldstart.shim.snapshot.Snapshots;
 import dev.coldstart.shim.ttrpc.Client;
 import dev.coldstart.shim.ttrpc.Code;
@@ -92,7 +93,13 @@ class TaskServiceTest {
         runtime = ScriptedRuntime.in(directory);
         events = new EventsReceiver(directory.resolve("events"));
         publisher = Publisher.start(Optional.of(directory.resolve("events")), "ns", Duration.ofMillis(50));
-        Node node = new Node("ns", System.getenv(), reaper, publisher, new Snapshots(directory.resolve("none")));
+        Node node = new Node(
+                "ns",
+                System.getenv(),
+                reaper,
+                new SealedRuntime(directory.resolve("none")),
+                publisher,
+                new Snapshots(directory.resolve("none")));
         service = new TaskService(() -> node);
         server = Server.start(directory.resolve("s"), service.methods());
         client = Client.connect(directory.resolve("s"));
