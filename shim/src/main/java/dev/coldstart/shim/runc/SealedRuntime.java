@@ -74,7 +74,7 @@ public final class SealedRuntime {
             return;
         }
         Copy made = new Copy(name, SealedFile.copyOf(file, name));
-        keep(made);
+        open = made;
         Path fresh = link.resolveSibling(ProcessHandle.current().pid() + "." + LINK);
         Files.deleteIfExists(fresh);
         Files.createSymbolicLink(fresh, made.file().path());
@@ -88,17 +88,14 @@ public final class SealedRuntime {
 
     private @Nullable Copy copy(String name) {
         Copy known = open;
-        if (known != null && known.name().equals(name)) {
-            return known;
+        if (known == null || !known.name().equals(name)) {
+            known = SealedFile.open(link, name)
+                    .map(file -> new Copy(name, file))
+                    .orElse(null);
+            // What was open before stays so: a command may be on its way to execute it.
+            open = known == null ? open : known;
         }
-        SealedFile.open(link, name).ifPresent(file -> keep(new Copy(name, file)));
-        known = open;
-        return known != null && known.name().equals(name) ? known : null;
-    }
-
-    /** What was open before stays so: a command may be on its way to execute it. */
-    private void keep(Copy copy) {
-        open = copy;
+        return known;
     }
 
     private @Nullable Path locate(String runtime, String path) {

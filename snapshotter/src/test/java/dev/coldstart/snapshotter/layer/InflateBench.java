@@ -10,7 +10,6 @@ import java.nio.ByteBuffer;
 import java.nio.file.Files;
 import java.nio.file.Path;
 import java.security.MessageDigest;
-import java.util.Arrays;
 import java.util.List;
 import java.util.Locale;
 
@@ -35,7 +34,7 @@ final class InflateBench {
         Path tree = directory.resolve("layer.erofs");
         try {
             try (InputStream in = new BufferedInputStream(Files.newInputStream(blob), 1 << 16)) {
-                LayerIndexer.index(in, digest(blob), null, idx, tree, null, ProgressListener.NONE);
+                LayerIndexer.index(in, TreeBench.digest(blob), null, idx, tree, null, ProgressListener.NONE);
             }
             try (LayerIndex index = LayerIndex.open(idx)) {
                 measure(index, spans(index, blob));
@@ -77,7 +76,7 @@ final class InflateBench {
             proof[at] = proofSeconds(index, ranges.length, out);
         }
         double megabytes = index.spanEnd(ranges.length - 1) / 1e6;
-        double sha256 = median(proof);
+        double sha256 = TreeBench.median(proof);
         System.out.printf(
                 Locale.ROOT,
                 "%d spans, %.0f MB; SHA-256 alone %.0f MB/s%n",
@@ -91,12 +90,12 @@ final class InflateBench {
                     Locale.ROOT,
                     "%-8s %12.0f %12.0f %11.0f (%.2f) %11.0f (%.2f)%n",
                     raws.get(i).getClass().getSimpleName(),
-                    megabytes / median(whole[i]),
-                    megabytes / median(pieces[i]),
-                    megabytes / (median(whole[i]) - sha256),
-                    (median(whole[0]) - sha256) / (median(whole[i]) - sha256),
-                    megabytes / (median(pieces[i]) - sha256),
-                    (median(pieces[0]) - sha256) / (median(pieces[i]) - sha256));
+                    megabytes / TreeBench.median(whole[i]),
+                    megabytes / TreeBench.median(pieces[i]),
+                    megabytes / (TreeBench.median(whole[i]) - sha256),
+                    (TreeBench.median(whole[0]) - sha256) / (TreeBench.median(whole[i]) - sha256),
+                    megabytes / (TreeBench.median(pieces[i]) - sha256),
+                    (TreeBench.median(pieces[0]) - sha256) / (TreeBench.median(pieces[i]) - sha256));
             inflaters[i].close();
         }
     }
@@ -125,22 +124,5 @@ final class InflateBench {
             sha256.digest();
         }
         return (THREADS.getCurrentThreadCpuTime() - start) / 1e9;
-    }
-
-    private static double median(double[] values) {
-        double[] sorted = values.clone();
-        Arrays.sort(sorted);
-        return sorted[sorted.length / 2];
-    }
-
-    private static Digest digest(Path file) throws IOException {
-        MessageDigest sha256 = Sha256.digest();
-        byte[] buffer = new byte[1 << 16];
-        try (InputStream in = Files.newInputStream(file)) {
-            for (int n = in.read(buffer); n > 0; n = in.read(buffer)) {
-                sha256.update(buffer, 0, n);
-            }
-        }
-        return Digest.of(sha256.digest());
     }
 }

@@ -139,13 +139,13 @@ final class TreeBench {
                 / 1e3;
     }
 
-    private static double median(double[] values) {
+    static double median(double[] values) {
         double[] sorted = values.clone();
         Arrays.sort(sorted);
         return sorted[sorted.length / 2];
     }
 
-    private static Digest digest(Path file) throws IOException {
+    static Digest digest(Path file) throws IOException {
         MessageDigest sha256 = Sha256.digest();
         byte[] buffer = new byte[1 << 16];
         try (InputStream in = Files.newInputStream(file)) {
