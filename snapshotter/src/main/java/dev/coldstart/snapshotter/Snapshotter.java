@@ -48,9 +48,12 @@ import dev.coldstart.snapshotter.sharing.BundleServer;
 import dev.coldstart.snapshotter.sharing.ClusterKey;
 import dev.coldstart.snapshotter.sharing.Peers;
 import dev.coldstart.snapshotter.sharing.PublishedIndexes;
+import dev.coldstart.snapshotter.sharing.PublishedPrefetches;
 import dev.coldstart.snapshotter.toc.EstargzOrigin;
 import dev.coldstart.snapshotter.toc.SociOrigin;
 import dev.coldstart.snapshotter.toc.ZstdChunkedOrigin;
+import dev.coldstart.snapshotter.trace.PrefetchBlobs;
+import dev.coldstart.snapshotter.trace.PrefetchSource;
 import dev.coldstart.snapshotter.trace.StartUps;
 import dev.coldstart.snapshotter.trace.TraceFiles;
 import dev.coldstart.snapshotter.trace.Traces;
@@ -163,20 +166,25 @@ public final class Snapshotter implements AutoCloseable {
         }
         Path keyFile = configuration.sharing().keyFile();
         ClusterKey key = keyFile == null ? null : ClusterKey.read(keyFile);
-        TraceFiles traces = new TraceFiles(Files.createDirectories(root.resolve("index")));
-        PublishedIndexes published = key == null
+        Path indexes = Files.createDirectories(root.resolve("index"));
+        TraceFiles traces = new TraceFiles(indexes);
+        PublishedPrefetches prefetches =
+                key == null ? null : new PublishedPrefetches(key, new RegistryArtifacts(registry), indexes);
+        PublishedIndexes published = key == null || prefetches == null
                 ? null
                 : new PublishedIndexes(
                         key,
                         new RegistryArtifacts(registry),
                         traces,
+                        prefetches,
+                        new PrefetchBlobs(known, objects, traces),
                         configuration.sharing().publish());
         List<IndexOrigin> origins = origins(configuration.sharing(), key, registry, source, traces, published);
-        RemoteLayers layers = new RemoteLayers(
-                metadata, containerd, resolver, source, objects, known, trees, root.resolve("index"), origins);
+        RemoteLayers layers =
+                new RemoteLayers(metadata, containerd, resolver, source, objects, known, trees, indexes, origins);
         layers.recover();
         Pins pins = Pins.open(root.resolve("meta").resolve("pins"));
-        LayerRetention retention = new LayerRetention(metadata, known, trees, layers, root.resolve("index"), pins);
+        LayerRetention retention = new LayerRetention(metadata, known, trees, layers, indexes, pins);
         objects.watch(retention, new LayerObjects(known, fetcher));
         RamTier ram = RamTier.open(state.resolve("ram"), configuration.store().ramMax(), retention);
         Staging staging = new Staging(pins, retention, objects, ram);
@@ -191,6 +199,7 @@ public final class Snapshotter implements AutoCloseable {
                 fetcher,
                 objects,
                 traces,
+                prefetches == null ? PrefetchSource.NONE : prefetches,
                 StartUps.Settings.of(
                         configuration.fetch().replay(),
                         configuration.fetch().background(),

@@ -19,9 +19,16 @@ final class Hosts implements AutoCloseable {
             [fetch]
             replay = false
             """;
+    /** What nodes of a cluster have in common: the second finds what the first has packed of its start. */
+    private static final String CLUSTER = """
+            [index]
+            key_file = "/etc/coldstart/key"
+            """;
+
+    private static final String PUBLISH = CLUSTER + """
+            publish = true
+            """;
     private static final String KNOWLEDGE = "/var/lib/knowledge";
-    /** How long a trace may go on after the first answer. */
-    private static final Duration TRACE_ENDS = Duration.ofSeconds(10);
 
     /** Names as well as bytes, of what the container sees; the walk is a part of it. */
     private static final String READ_ALL = """
@@ -81,12 +88,19 @@ final class Hosts implements AutoCloseable {
     String learn(Size size) {
         String image = registry.pushImage(size.image());
         shape(Link.GBIT_10);
-        node.configure("");
+        node.host().script(TestHost.SOON, "umask 077; printf %064d 7 >/etc/coldstart/key");
+        node.configure(replays ? PUBLISH : "");
         node.forget();
         node.host().script(LONG, "/opt/coldstart/bin/coldstart index \"$1\" >&2", image);
         if (replays) {
             start(Way.SECOND_NODE, image);
-            pause();
+            node.host()
+                    .await(
+                            "what the start read to be published",
+                            LONG,
+                            () -> node.host()
+                                    .run(TestHost.SOON, "sh", "-c", "ls /var/lib/coldstart/index/*.prefetch")
+                                    .succeeded());
             node.remove(CONTAINER);
         }
         node.stopContainerd();
@@ -109,7 +123,12 @@ final class Hosts implements AutoCloseable {
 
     /** Starts an image on a node that knows of it what the way says, reads all its files, and removes the container. */
     Measurement measure(Way way, String image) {
-        node.configure(way == Way.NO_TRACE ? NO_REPLAY : "");
+        node.configure(
+                switch (way) {
+                    case OVERLAYFS, FIRST_EVER -> "";
+                    case SECOND_NODE -> CLUSTER;
+                    case NO_TRACE -> CLUSTER + NO_REPLAY;
+                });
         switch (way) {
             case OVERLAYFS, FIRST_EVER -> node.forget();
             case SECOND_NODE, NO_TRACE -> becomeSecondNode();
@@ -157,15 +176,6 @@ final class Hosts implements AutoCloseable {
                 image,
                 CONTAINER);
         return Start.measure(node, registry, Node.pullCommand(way.snapshotter(), image), run);
-    }
-
-    private static void pause() {
-        try {
-            Thread.sleep(TRACE_ENDS);
-        } catch (InterruptedException e) {
-            Thread.currentThread().interrupt();
-            throw new HostException("interrupted while a start-up was recorded", e);
-        }
     }
 
     @Override

@@ -1,7 +1,7 @@
 package dev.coldstart.snapshotter.fetch;
 
-/** Is told which spans of a layer are read, also those that are here. Called by readers: must not wait. */
+/** Is told which bytes of a layer are read, also those that are here. Called by readers: must not wait. */
 public interface Accesses {
-    /** Spans {@code first} to {@code last}, inclusive, are read. Mostly they were before. */
-    void read(int first, int last);
+    /** Bytes {@code from} to {@code to}, exclusive, of the uncompressed tar are read. Mostly they were before. */
+    void read(long from, long to);
 }

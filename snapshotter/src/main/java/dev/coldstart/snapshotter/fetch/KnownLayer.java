@@ -25,6 +25,7 @@ public final class KnownLayer {
 
     private final ReadAheads readAheads;
     private volatile @Nullable Accesses accesses;
+    private volatile @Nullable Prefetch prefetch;
 
     KnownLayer(int ordinal, LayerIndex index) {
         this.ordinal = ordinal;
@@ -107,6 +108,16 @@ public final class KnownLayer {
     /** From now on tells this one, and nobody else, what is read; null to tell nobody. */
     public void watch(@Nullable Accesses watcher) {
         accesses = watcher;
+    }
+
+    /** What is on its way to a start, so that readers need not ask for it; null if nothing is. */
+    @Nullable
+    Prefetch prefetch() {
+        return prefetch;
+    }
+
+    void expect(@Nullable Prefetch coming) {
+        prefetch = coming;
     }
 
     /** @param evictions of the store: what was held before some may be gone */

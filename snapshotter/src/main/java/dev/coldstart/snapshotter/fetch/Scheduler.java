@@ -316,10 +316,11 @@ final class Scheduler implements AutoCloseable {
         }
     }
 
-    FetchStatistics statistics(long repairs, long repairBytes) {
+    FetchStatistics statistics(long repairs, long repairBytes, long packedBytes) {
         Map<Priority, Long> fetched = new EnumMap<>(Priority.class);
         bytes.forEach((priority, counter) -> fetched.put(priority, counter.sum()));
         fetched.merge(Priority.DEMAND, repairBytes, Long::sum);
+        fetched.merge(Priority.REPLAY, packedBytes, Long::sum);
         Map<Priority, Integer> queued = new EnumMap<>(Priority.class);
         Map<String, Integer> connections = new HashMap<>();
         lock.lock();

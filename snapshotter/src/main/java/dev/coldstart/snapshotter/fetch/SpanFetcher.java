@@ -43,6 +43,7 @@ public final class SpanFetcher implements AutoCloseable {
     private final Scheduler scheduler;
     private final LongAdder repairs = new LongAdder();
     private final LongAdder repairBytes = new LongAdder();
+    private final LongAdder packedBytes = new LongAdder();
 
     /** @param patience how long a read waits for its bytes before it fails */
     public SpanFetcher(BlobSource source, ObjectStore store, Duration patience) {
@@ -68,7 +69,7 @@ public final class SpanFetcher implements AutoCloseable {
 
     /** What was done so far, and what waits. */
     public FetchStatistics statistics() {
-        return scheduler.statistics(repairs.sum(), repairBytes.sum());
+        return scheduler.statistics(repairs.sum(), repairBytes.sum(), packedBytes.sum());
     }
 
     /** Whether all bytes of a read are here. Does not allocate. */
@@ -82,7 +83,10 @@ public final class SpanFetcher implements AutoCloseable {
         int first = index.spanAt(start + offset);
         int last = index.spanAt(start + offset + length - 1);
         for (int span = first; span <= last; span++) {
-            if (!object.has(span - base)) {
+            if (!object.has(span - base)
+                    && !object.hasAhead(
+                            Math.max(offset, index.spanStart(span) - start),
+                            Math.min(offset + length, index.spanEnd(span) - start))) {
                 return false;
             }
         }
@@ -100,10 +104,11 @@ public final class SpanFetcher implements AutoCloseable {
             return;
         }
         LayerIndex index = layer.index();
-        int first = index.spanAt(index.objectOffset(row) + offset);
+        long start = index.objectOffset(row) + offset;
         if (accesses != null) {
-            accesses.read(first, index.spanAt(index.objectOffset(row) + offset + length - 1));
+            accesses.read(start, start + length);
         }
+        int first = index.spanAt(start);
         int from = readAhead.touched(first);
         if (from >= 0) {
             readAhead(layer, readAhead, from, readAhead.window());
@@ -141,20 +146,28 @@ public final class SpanFetcher implements AutoCloseable {
         int last = index.spanAt(start + offset + length - 1);
         Accesses accesses = layer.accesses();
         if (accesses != null) {
-            accesses.read(first, last);
+            accesses.read(start + offset, start + offset + length);
         }
+        Prefetch prefetch = layer.prefetch();
+        IntPredicate notNeeded = span -> {
+            long spanFrom = Math.max(start + offset, index.spanStart(span));
+            long spanTo = Math.min(start + offset + length, index.spanEnd(span));
+            return object.has(span - base)
+                    || object.hasAhead(spanFrom - start, spanTo - start)
+                    || (prefetch != null && prefetch.isComing(spanFrom, spanTo));
+        };
         boolean missed = false;
         int from = first;
         while (from <= last) {
-            if (object.has(from - base)) {
+            if (notNeeded.test(from)) {
                 from++;
                 continue;
             }
             int to = from;
-            while (to < last && !object.has(to + 1 - base)) {
+            while (to < last && !notNeeded.test(to + 1)) {
                 to++;
             }
-            missed |= !request(layer, from, to, span -> object.has(span - base)).isEmpty();
+            missed |= !request(layer, from, to, notNeeded).isEmpty();
             from = to + 1;
         }
         if (missed) {
@@ -186,7 +199,7 @@ public final class SpanFetcher implements AutoCloseable {
         boolean retried = false;
         while (true) {
             long evictions = object.evictions();
-            if (object.has(piece)) {
+            if (object.has(piece) || object.hasAhead(objectOffset, objectOffset + part.byteSize())) {
                 long n = object.read(state, part, part.byteSize(), objectOffset, evictions);
                 if (n == PartialObject.MISSING) {
                     continue;
@@ -196,6 +209,10 @@ public final class SpanFetcher implements AutoCloseable {
                             + (n < 0 ? dev.coldstart.linux.Errno.describe((int) -n) : "it is too short"));
                 }
                 return;
+            }
+            Prefetch prefetch = layer.prefetch();
+            if (prefetch != null && prefetch.await(tarOffset, tarOffset + part.byteSize(), deadline)) {
+                continue;
             }
             List<Flight> flights = request(layer, span, span, again -> object.has(piece));
             if (flights.isEmpty()) {
@@ -374,6 +391,23 @@ public final class SpanFetcher implements AutoCloseable {
                     throw e;
                 }
             }
+        }
+    }
+
+    /**
+     * Says that bytes of a layer are about to come that were packed for its starts; null if some are coming already. Until
+     * it is closed, reads of these bytes wait for them.
+     *
+     * @param ranges in the order in which they come
+     */
+    public @Nullable Prefetch prefetch(KnownLayer layer, List<Prefetch.Range> ranges) {
+        synchronized (layer) {
+            if (layer.prefetch() != null) {
+                return null;
+            }
+            Prefetch coming = new Prefetch(layer, store, ranges, packedBytes::add);
+            layer.expect(coming);
+            return coming;
         }
     }
 

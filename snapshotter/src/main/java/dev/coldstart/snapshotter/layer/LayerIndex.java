@@ -373,7 +373,11 @@ public final class LayerIndex implements AutoCloseable {
      * #objectOffset} is below {@link #spanEnd}.
      */
     public int firstObjectIn(int span) {
-        long start = spanStart(span);
+        return firstObjectBehind(spanStart(span));
+    }
+
+    /** The smallest {@code i} for which object {@link #byOffset byOffset(i)} ends behind an offset in the uncompressed tar. */
+    public int firstObjectBehind(long start) {
         int low = 0;
         int high = objects;
         while (low < high) {

@@ -161,6 +161,13 @@ public final class ObjectStore implements AutoCloseable {
         }
     }
 
+    /** Whether a complete object's bytes are those of its name, as far as a name tells; reads all of it. */
+    public boolean isSound(CallState state, ObjectName name) throws IOException {
+        try (OpenFile file = openComplete(name)) {
+            return file != null && Verification.isSound(state, file, name, Long.MAX_VALUE, this::read);
+        }
+    }
+
     /**
      * Keeps an object whose bytes were verified. Does nothing if it is here.
      *

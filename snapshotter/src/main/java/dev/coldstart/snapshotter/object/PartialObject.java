@@ -27,12 +27,18 @@ import org.jspecify.annotations.Nullable;
  * they were synced: after a power loss only the second is believed. With the last piece, and if its SHA-256 is its name,
  * it is cut to its size and becomes a complete object.
  *
+ * <p>Bytes may also come ahead of their pieces, in whole blocks ({@link #writeAhead}). Only this process knows of them, as long
+ * as the object stays open; to the file they are parts of pieces that are not there yet.
+ *
  * <p>Pieces may be evicted while somebody reads: their bits go first, then the count of evictions changes, and then their
  * bytes. Who reads notes the count before it looks at the bits, and {@link #read} compares.
  */
 public final class PartialObject {
     /** What {@link #read} answers if bytes were evicted meanwhile: to be fetched again. */
     public static final long MISSING = Long.MIN_VALUE;
+
+    /** Bytes that come ahead of their piece come in blocks of so many. */
+    public static final int BLOCK = 4096;
 
     private static final long ALIGN = 4096;
     private static final int FOOT = 16;
@@ -47,6 +53,9 @@ public final class PartialObject {
     private final AtomicLongArray map;
     /** Guarded by the lock. */
     private final long[] synced;
+
+    /** One bit for each block that came ahead; null if none did. Taken away, under the lock, before any byte is. */
+    private volatile @Nullable AtomicLongArray ahead;
 
     private final ReentrantLock lock = new ReentrantLock();
     private final AtomicBoolean finishing = new AtomicBoolean();
@@ -162,6 +171,20 @@ public final class PartialObject {
     /** Whether this piece can be read. */
     public boolean has(int piece) {
         return complete || (map.get(piece >> 6) & (1L << piece)) != 0;
+    }
+
+    /** Whether bytes can be read although not all of their pieces are there. Does not allocate. */
+    public boolean hasAhead(long from, long to) {
+        AtomicLongArray blocks = ahead;
+        if (blocks == null) {
+            return false;
+        }
+        for (long block = from / BLOCK; block <= (to - 1) / BLOCK; block++) {
+            if ((blocks.get((int) (block >> 6)) & (1L << block)) == 0) {
+                return false;
+            }
+        }
+        return true;
     }
 
     public boolean complete() {
@@ -296,12 +319,24 @@ public final class PartialObject {
         } finally {
             lock.unlock();
         }
-        store.added(Room.allocated(bytes.byteSize()));
+        store.added(Room.allocated(bytes.byteSize()) - bytesAhead(offset, offset + bytes.byteSize()));
         store.unsynced(this);
         if (last) {
             finishSoon(state);
         }
         return true;
+    }
+
+    /** Bytes between these that are counted already. */
+    private long bytesAhead(long from, long to) {
+        AtomicLongArray blocks = ahead;
+        long found = 0;
+        if (blocks != null) {
+            for (long block = (from + BLOCK - 1) / BLOCK; block < to / BLOCK; block++) {
+                found += (blocks.get((int) (block >> 6)) & (1L << block)) == 0 ? 0 : BLOCK;
+            }
+        }
+        return found;
     }
 
     private void writeWords(CallState state, OpenFile into, int which, int word, long... bits) throws LinuxException {
@@ -312,6 +347,52 @@ public final class PartialObject {
                             into,
                             arena.allocateFrom(ValueLayout.JAVA_LONG, bits),
                             trailerAt() + 8L * ((long) which * map.length() + word));
+        }
+    }
+
+    /**
+     * Keeps bytes whose pieces are not there, until the object is closed or they are evicted: as many whole blocks as they
+     * are. An object of one piece keeps none.
+     *
+     * @param bytes which nothing proves here: whoever calls this has reason to trust them
+     * @param offset of their first byte in the object
+     */
+    public void writeAhead(CallState state, MemorySegment bytes, long offset) throws IOException {
+        long end = offset + bytes.byteSize();
+        long from = (offset + BLOCK - 1) / BLOCK;
+        long to = end == size ? (end + BLOCK - 1) / BLOCK : end / BLOCK;
+        if (pieces == 1 || complete || unverified || from >= to || !store.keeps()) {
+            return;
+        }
+        long start = from * BLOCK;
+        MemorySegment part = bytes.asSlice(start - offset, Math.min(to * BLOCK, size) - start);
+        try {
+            OpenFile into = file == null ? create(state) : file;
+            long noted = evictions.get();
+            if (into == null || (noted & 1) != 0) {
+                return;
+            }
+            store.disk().write(state, into, part, start);
+            lock.lock();
+            try {
+                if (complete || evictions.get() != noted) {
+                    return;
+                }
+                AtomicLongArray blocks = ahead;
+                if (blocks == null) {
+                    blocks = new AtomicLongArray((int) ((size + 64L * BLOCK - 1) / (64L * BLOCK)));
+                }
+                for (long block = from; block < to; block++) {
+                    int word = (int) (block >> 6);
+                    blocks.set(word, blocks.get(word) | (1L << block));
+                }
+                ahead = blocks;
+            } finally {
+                lock.unlock();
+            }
+            store.added(Room.allocated(part.byteSize()));
+        } catch (LinuxException e) {
+            var _ = store.survive(e);
         }
     }
 
@@ -389,6 +470,7 @@ public final class PartialObject {
                     complete(state, whole);
                 } else {
                     store.warn("object {0} has wrong bytes on disk and is fetched again", name);
+                    ahead = null;
                     evictions.addAndGet(2);
                     clear(0, pieces);
                     writeMaps(state, whole);
@@ -412,6 +494,7 @@ public final class PartialObject {
         }
         store.disk().delete(path());
         complete = true;
+        ahead = null;
         store.markDirty();
     }
 
@@ -459,8 +542,13 @@ public final class PartialObject {
                     clear(piece, piece + 1);
                 }
             }
-            if (chosen.isEmpty()) {
+            if (chosen.isEmpty() && ahead == null) {
                 return 0;
+            }
+            // What came ahead of pieces that are not there goes with the first of those that are.
+            ahead = null;
+            for (int piece = 0; piece < pieces; piece++) {
+                chosen.set(piece, !has(piece));
             }
             // From here on nobody writes into the file, and who read before knows that it must look again.
             evictions.incrementAndGet();

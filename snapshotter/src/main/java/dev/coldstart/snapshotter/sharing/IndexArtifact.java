@@ -9,17 +9,19 @@ import java.io.IOException;
 import java.nio.charset.StandardCharsets;
 import java.util.LinkedHashMap;
 import java.util.Map;
+import org.jspecify.annotations.Nullable;
 import tools.jackson.core.JsonGenerator;
 import tools.jackson.core.ObjectWriteContext;
 import tools.jackson.core.json.JsonFactory;
 
 /**
- * The manifest that names the bundles of an image's layers: an OCI artifact (image-spec 1.1) whose subject is the image's
- * manifest, with a layer for each bundle.
+ * The manifest that names the bundles and the prefetch blobs of an image's layers: an OCI artifact (image-spec 1.1) whose
+ * subject is the image's manifest, with a layer for each.
  *
  * @param bundles by the layer that each is of
+ * @param prefetches by the layer that each is of
  */
-record IndexArtifact(Map<Digest, Bundle> bundles) {
+record IndexArtifact(Map<Digest, Blob> bundles, Map<Digest, Blob> prefetches) {
     static final String TYPE = "application/vnd.coldstart.index.v1";
 
     static final byte[] CONFIG = "{}".getBytes(StandardCharsets.US_ASCII);
@@ -29,27 +31,34 @@ record IndexArtifact(Map<Digest, Bundle> bundles) {
     private static final String LAYER = "dev.coldstart.layer";
 
     /** A blob of the artifact. */
-    record Bundle(Digest digest, long size) {}
+    record Blob(Digest digest, long size) {}
 
     IndexArtifact {
         bundles = Map.copyOf(bundles);
+        prefetches = Map.copyOf(prefetches);
     }
 
     /** Reads a manifest; blobs of other kinds are passed over. */
     static IndexArtifact parse(byte[] manifest) throws IOException {
-        Map<Digest, Bundle> found = new LinkedHashMap<>();
+        Map<Digest, Blob> bundles = new LinkedHashMap<>();
+        Map<Digest, Blob> prefetches = new LinkedHashMap<>();
         for (Descriptor blob : ImageManifest.parse(manifest).layers()) {
             String layer = blob.annotations().get(LAYER);
-            if (layer == null || !blob.mediaType().equals(LayerBundle.MEDIA_TYPE)) {
+            Map<Digest, Blob> kind = switch (blob.mediaType()) {
+                case LayerBundle.MEDIA_TYPE -> bundles;
+                case PublishedPrefetches.MEDIA_TYPE -> prefetches;
+                default -> null;
+            };
+            if (layer == null || kind == null) {
                 continue;
             }
             try {
-                found.put(Digest.parse(layer), new Bundle(blob.digest(), blob.size()));
+                kind.put(Digest.parse(layer), new Blob(blob.digest(), blob.size()));
             } catch (IllegalArgumentException e) {
                 throw new IOException("an artifact names a layer that cannot be: " + e.getMessage(), e);
             }
         }
-        return new IndexArtifact(found);
+        return new IndexArtifact(bundles, prefetches);
     }
 
     /** The manifest. */
@@ -65,14 +74,8 @@ record IndexArtifact(Map<Digest, Bundle> bundles) {
             json.writeEndObject();
             json.writeArrayPropertyStart("layers");
             for (Descriptor layer : subject.layers()) {
-                Bundle bundle = bundles.get(layer.digest());
-                if (bundle != null) {
-                    descriptor(json, LayerBundle.MEDIA_TYPE, bundle.digest(), bundle.size());
-                    json.writeObjectPropertyStart("annotations");
-                    json.writeStringProperty(LAYER, layer.digest().toString());
-                    json.writeEndObject();
-                    json.writeEndObject();
-                }
+                blob(json, LayerBundle.MEDIA_TYPE, layer.digest(), bundles.get(layer.digest()));
+                blob(json, PublishedPrefetches.MEDIA_TYPE, layer.digest(), prefetches.get(layer.digest()));
             }
             json.writeEndArray();
             json.writeName("subject");
@@ -81,6 +84,16 @@ record IndexArtifact(Map<Digest, Bundle> bundles) {
             json.writeEndObject();
         }
         return out.toByteArray();
+    }
+
+    private static void blob(JsonGenerator json, String mediaType, Digest layer, @Nullable Blob blob) {
+        if (blob != null) {
+            descriptor(json, mediaType, blob.digest(), blob.size());
+            json.writeObjectPropertyStart("annotations");
+            json.writeStringProperty(LAYER, layer.toString());
+            json.writeEndObject();
+            json.writeEndObject();
+        }
     }
 
     /**

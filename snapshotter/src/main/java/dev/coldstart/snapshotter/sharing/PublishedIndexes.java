@@ -10,6 +10,7 @@ import dev.coldstart.snapshotter.registry.ArtifactRegistry.Repository;
 import dev.coldstart.snapshotter.registry.RegistryException;
 import dev.coldstart.snapshotter.rootfs.IndexOrigin;
 import dev.coldstart.snapshotter.rootfs.RemoteLayers;
+import dev.coldstart.snapshotter.trace.PrefetchWriter;
 import dev.coldstart.snapshotter.trace.Traces;
 import java.io.IOException;
 import java.io.OutputStream;
@@ -40,6 +41,8 @@ public final class PublishedIndexes implements IndexOrigin {
     private final ClusterKey key;
     private final ArtifactRegistry registry;
     private final Traces traces;
+    private final PublishedPrefetches prefetches;
+    private final PrefetchWriter packer;
     private final boolean publishes;
     private final Set<Repository> refused = ConcurrentHashMap.newKeySet();
     /** What this node has published without a trace; guarded by itself. */
@@ -68,11 +71,25 @@ public final class PublishedIndexes implements IndexOrigin {
     /** What was found for an image, and when. */
     private record Found(IndexArtifact artifact, @Nullable Repository repository, long nanos) {}
 
-    /** @param publishes whether what this node makes is published */
-    public PublishedIndexes(ClusterKey key, ArtifactRegistry registry, Traces traces, boolean publishes) {
+    /**
+     * Asks nobody yet.
+     *
+     * @param prefetches is told where prefetch blobs lie
+     * @param packer makes those that are published
+     * @param publishes whether what this node makes is published
+     */
+    public PublishedIndexes(
+            ClusterKey key,
+            ArtifactRegistry registry,
+            Traces traces,
+            PublishedPrefetches prefetches,
+            PrefetchWriter packer,
+            boolean publishes) {
         this.key = key;
         this.registry = registry;
         this.traces = traces;
+        this.prefetches = prefetches;
+        this.packer = packer;
         this.publishes = publishes;
     }
 
@@ -88,11 +105,15 @@ public final class PublishedIndexes implements IndexOrigin {
             return false;
         }
         Found published = find(image, layer.sources());
-        IndexArtifact.Bundle bundle = published.artifact().bundles().get(layer.layer());
+        IndexArtifact.Blob bundle = published.artifact().bundles().get(layer.layer());
         if (bundle == null || published.repository() == null) {
             return false;
         }
         LayerBundle.read(registry.blob(published.repository(), bundle.digest()), key, layer, index, tree, traces);
+        IndexArtifact.Blob prefetch = published.artifact().prefetches().get(layer.layer());
+        if (prefetch != null) {
+            prefetches.found(layer.layer(), published.repository(), prefetch.digest());
+        }
         return true;
     }
 
@@ -116,7 +137,7 @@ public final class PublishedIndexes implements IndexOrigin {
     }
 
     private Found ask(ResolvedLayer.Image image, List<LayerSource> sources) throws IOException {
-        Found fresh = new Found(new IndexArtifact(Map.of()), null, System.nanoTime());
+        Found fresh = new Found(new IndexArtifact(Map.of(), Map.of()), null, System.nanoTime());
         IOException last = null;
         for (LayerSource source : sources) {
             Repository repository = new Repository(source.host(), source.repository());
@@ -142,17 +163,19 @@ public final class PublishedIndexes implements IndexOrigin {
 
     /** All that is published in a repository for an image. */
     private IndexArtifact look(ResolvedLayer.Image image, Repository repository) throws IOException {
-        Map<Digest, IndexArtifact.Bundle> all = new LinkedHashMap<>();
+        Map<Digest, IndexArtifact.Blob> bundles = new LinkedHashMap<>();
+        Map<Digest, IndexArtifact.Blob> blobs = new LinkedHashMap<>();
         byte[] referrers = registry.referrers(repository, image.manifest(), IndexArtifact.TYPE);
         if (referrers != null) {
             for (Descriptor artifact : ImageManifest.parse(referrers).manifests()) {
                 if (artifact.artifactType().equals(IndexArtifact.TYPE)) {
-                    all.putAll(IndexArtifact.parse(registry.manifest(repository, artifact.digest()))
-                            .bundles());
+                    IndexArtifact one = IndexArtifact.parse(registry.manifest(repository, artifact.digest()));
+                    bundles.putAll(one.bundles());
+                    blobs.putAll(one.prefetches());
                 }
             }
         }
-        return new IndexArtifact(all);
+        return new IndexArtifact(bundles, blobs);
     }
 
     @Override
@@ -215,33 +238,79 @@ public final class PublishedIndexes implements IndexOrigin {
     }
 
     private void push(ResolvedLayer.Image image, Repository repository, RemoteLayers layers) throws IOException {
-        Map<Digest, IndexArtifact.Bundle> bundles = new LinkedHashMap<>();
+        Map<Digest, IndexArtifact.Blob> bundles = new LinkedHashMap<>();
+        Map<Digest, IndexArtifact.Blob> blobs = new LinkedHashMap<>();
         Path file = Files.createTempFile(layers.index(image.manifest()).getParent(), ".new", "");
         try {
             for (Digest layer : digests(image)) {
                 if (!layers.isIndexed(layer) || bundles.containsKey(layer)) {
                     continue;
                 }
-                MessageDigest sha256 = MessageDigest.getInstance("SHA-256");
-                try (OutputStream out = new DigestOutputStream(Files.newOutputStream(file), sha256)) {
+                IndexArtifact.Blob bundle = put(repository, file, out -> {
                     LayerBundle.write(out, key, layer, layers.index(layer), layers.tree(layer), traces);
+                    return true;
+                });
+                if (bundle != null) {
+                    bundles.put(layer, bundle);
                 }
-                Digest digest = Digest.of(sha256.digest());
-                registry.put(repository, digest, file);
-                bundles.put(layer, new IndexArtifact.Bundle(digest, Files.size(file)));
+                IndexArtifact.Blob prefetch = put(repository, file, out -> pack(layer, out));
+                if (prefetch != null) {
+                    blobs.put(layer, prefetch);
+                }
             }
             Files.write(file, IndexArtifact.CONFIG);
             registry.put(repository, Digest.ofContent(IndexArtifact.CONFIG), file);
-        } catch (NoSuchAlgorithmException e) {
-            throw new AssertionError("every JDK has SHA-256", e);
         } finally {
             Files.deleteIfExists(file);
         }
-        byte[] manifest = new IndexArtifact(bundles).manifest(image);
+        byte[] manifest = new IndexArtifact(bundles, blobs).manifest(image);
         if (!registry.put(repository, Digest.ofContent(manifest), manifest)) {
             byte[] tag = registry.referrersTag(repository, image.manifest());
             ImageManifest before = ImageManifest.parse(tag == null ? IndexArtifact.CONFIG : tag);
             registry.putReferrersTag(repository, image.manifest(), IndexArtifact.referrers(before, manifest));
         }
+        for (Map.Entry<Digest, IndexArtifact.Blob> prefetch : blobs.entrySet()) {
+            prefetches.found(prefetch.getKey(), repository, prefetch.getValue().digest());
+        }
+    }
+
+    private boolean pack(Digest layer, OutputStream to) throws IOException {
+        try (OutputStream out = prefetches.seal(to, layer)) {
+            return packer.write(layer, out);
+        } catch (IOException e) {
+            LOG.log(
+                    System.Logger.Level.WARNING,
+                    "what starts read of layer {0} is not packed for other nodes: {1}",
+                    layer,
+                    e.getMessage());
+            return false;
+        }
+    }
+
+    /** What is to be published; answers false if nothing is. */
+    private interface Content {
+        boolean write(OutputStream to) throws IOException;
+    }
+
+    /**
+     * Publishes a blob.
+     *
+     * @param file where it is put together
+     */
+    private IndexArtifact.@Nullable Blob put(Repository repository, Path file, Content content) throws IOException {
+        MessageDigest sha256;
+        try {
+            sha256 = MessageDigest.getInstance("SHA-256");
+        } catch (NoSuchAlgorithmException e) {
+            throw new AssertionError("every JDK has SHA-256", e);
+        }
+        try (OutputStream out = new DigestOutputStream(Files.newOutputStream(file), sha256)) {
+            if (!content.write(out)) {
+                return null;
+            }
+        }
+        Digest digest = Digest.of(sha256.digest());
+        registry.put(repository, digest, file);
+        return new IndexArtifact.Blob(digest, Files.size(file));
     }
 }

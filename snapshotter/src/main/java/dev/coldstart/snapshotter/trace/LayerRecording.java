@@ -2,25 +2,34 @@ package dev.coldstart.snapshotter.trace;
 
 import dev.coldstart.snapshotter.fetch.Accesses;
 import dev.coldstart.snapshotter.fetch.KnownLayer;
-import dev.coldstart.snapshotter.layer.LayerIndex;
+import dev.coldstart.snapshotter.fetch.Prefetch;
 import java.util.ArrayList;
 import java.util.List;
 import java.util.concurrent.atomic.AtomicLongArray;
+import org.jspecify.annotations.Nullable;
 
-/** Which spans of a layer were read since containers began to start, each at its first read. */
-final class LayerRecording implements Accesses {
+/** Which bytes of a layer were read since containers began to start, each at its first read. */
+final class LayerRecording implements Accesses, AutoCloseable {
+    /** Of a tar: no two of its files share a block, so what is noted of one says nothing of the next. */
+    private static final int BLOCK_BITS = 9;
+
     private final KnownLayer layer;
     private final long began = System.nanoTime();
+    /** One bit for each block of the uncompressed tar. */
     private final AtomicLongArray seen;
+
     private final List<LayerTrace.Range> ranges = new ArrayList<>();
-    /** Of the last span that was new; {@link #began} if none was. */
+    /** Of the last bytes that were new; {@link #began} if none were. */
     private volatile long newest = began;
-    /** Starts that go on; guarded by whoever has the recordings. */
+    /** What was packed for starts and has come; guarded by whoever has the recordings, as is what follows. */
+    private @Nullable Prefetch prefetch;
+    /** Starts that go on. */
     private int users;
 
     LayerRecording(KnownLayer layer) {
         this.layer = layer;
-        this.seen = new AtomicLongArray((layer.index().spanCount() + 63) / 64);
+        long blocks = (layer.index().uncompressedSize() >> BLOCK_BITS) + 1;
+        this.seen = new AtomicLongArray((int) ((blocks + 63) / 64));
     }
 
     KnownLayer layer() {
@@ -28,27 +37,43 @@ final class LayerRecording implements Accesses {
     }
 
     @Override
-    public void read(int first, int last) {
-        for (int span = first; span <= last; span++) {
-            // Most have been; a span that two readers find new is told from its range.
-            if ((seen.get(span >> 6) & 1L << span) == 0) {
-                note(span);
+    public void read(long from, long to) {
+        long last = (to - 1) >> BLOCK_BITS;
+        for (long block = from >> BLOCK_BITS; block <= last; block++) {
+            // Mostly all were; of two readers who find some new the second is told when it has its turn.
+            if (!isSeen(block)) {
+                note(from, to);
+                return;
             }
         }
     }
 
-    private synchronized void note(int span) {
-        long bits = seen.get(span >> 6);
-        if ((bits & 1L << span) != 0) {
-            return;
-        }
-        seen.set(span >> 6, bits | 1L << span);
-        LayerIndex index = layer.index();
+    private boolean isSeen(long block) {
+        return (seen.get((int) (block >> 6)) & (1L << block)) != 0;
+    }
+
+    private synchronized void note(long from, long to) {
         long now = System.nanoTime();
-        ranges.add(
-                new LayerTrace.Range(index.spanStart(span), (int) (index.spanEnd(span) - index.spanStart(span)), (int)
-                        ((now - began) / 1_000_000)));
-        newest = now;
+        int millis = (int) ((now - began) / 1_000_000);
+        long start = -1;
+        for (long block = from >> BLOCK_BITS; (block << BLOCK_BITS) < to; block++) {
+            if (isSeen(block)) {
+                start = add(start, block << BLOCK_BITS, millis);
+                continue;
+            }
+            int word = (int) (block >> 6);
+            seen.set(word, seen.get(word) | (1L << block));
+            start = start < 0 ? Math.max(from, block << BLOCK_BITS) : start;
+            newest = now;
+        }
+        var _ = add(start, to, millis);
+    }
+
+    private long add(long start, long end, int millis) {
+        if (start >= 0) {
+            ranges.add(new LayerTrace.Range(start, (int) (end - start), millis));
+        }
+        return -1;
     }
 
     /** What was read so far, in its order. */
@@ -65,8 +90,21 @@ final class LayerRecording implements Accesses {
         users++;
     }
 
+    /** Keeps it open until no start goes on any more. */
+    void has(Prefetch coming) {
+        prefetch = coming;
+    }
+
     /** Returns whether no start goes on any more. */
     boolean unuse() {
         return --users == 0;
+    }
+
+    @Override
+    public void close() {
+        layer.watch(null);
+        if (prefetch != null) {
+            prefetch.close();
+        }
     }
 }

@@ -122,9 +122,11 @@ public record LayerTrace(Digest layer, List<Range> ranges) {
         ranges.forEach(range -> known.put(range.offset(), range));
         List<Range> all = new ArrayList<>(ranges);
         for (Range range : more) {
-            if (all.size() < MOST_RANGES && isFree(known, range)) {
-                known.put(range.offset(), range);
-                all.add(range);
+            for (Range part : unknown(known, range)) {
+                if (all.size() < MOST_RANGES) {
+                    known.put(part.offset(), part);
+                    all.add(part);
+                }
             }
         }
         if (all.size() == ranges.size()) {
@@ -132,6 +134,24 @@ public record LayerTrace(Digest layer, List<Range> ranges) {
         }
         all.sort(Comparator.comparingInt(Range::millis));
         return new LayerTrace(layer, all);
+    }
+
+    /** What of a range is in none that is known. */
+    private static List<Range> unknown(TreeMap<Long, Range> known, Range range) {
+        List<Range> parts = new ArrayList<>();
+        Map.Entry<Long, Range> before = known.floorEntry(range.offset());
+        long at = before == null
+                ? range.offset()
+                : Math.max(range.offset(), before.getValue().end());
+        while (at < range.end()) {
+            Map.Entry<Long, Range> next = known.ceilingEntry(at);
+            long end = next == null ? range.end() : Math.min(range.end(), next.getKey());
+            if (end > at) {
+                parts.add(new Range(at, (int) (end - at), range.millis()));
+            }
+            at = next == null ? range.end() : next.getValue().end();
+        }
+        return parts;
     }
 
     private static boolean isFree(TreeMap<Long, Range> taken, Range range) {

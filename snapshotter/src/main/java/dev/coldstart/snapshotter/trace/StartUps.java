@@ -2,25 +2,33 @@ package dev.coldstart.snapshotter.trace;
 
 import dev.coldstart.snapshotter.fetch.KnownLayer;
 import dev.coldstart.snapshotter.fetch.KnownLayers;
+import dev.coldstart.snapshotter.fetch.Prefetch;
 import dev.coldstart.snapshotter.fetch.Priority;
 import dev.coldstart.snapshotter.fetch.SpanFetcher;
 import dev.coldstart.snapshotter.fetch.Wanted;
 import dev.coldstart.snapshotter.layer.Digest;
 import dev.coldstart.snapshotter.object.ObjectStore;
 import java.io.IOException;
+import java.io.InputStream;
 import java.time.Duration;
 import java.util.ArrayList;
 import java.util.HashMap;
 import java.util.HashSet;
 import java.util.Iterator;
+import java.util.LinkedHashMap;
 import java.util.List;
 import java.util.Map;
 import java.util.Set;
+import java.util.concurrent.CompletableFuture;
 import java.util.concurrent.CountDownLatch;
+import java.util.concurrent.ExecutionException;
+import java.util.concurrent.Future;
 import java.util.concurrent.TimeUnit;
+import java.util.concurrent.TimeoutException;
 import java.util.function.Consumer;
 import java.util.stream.Collectors;
 import java.util.stream.IntStream;
+import org.jspecify.annotations.Nullable;
 
 /**
  * Containers that are starting. What they read of layers is recorded until they read nothing new for a while, and kept; what
@@ -33,11 +41,15 @@ import java.util.stream.IntStream;
  */
 public final class StartUps implements AutoCloseable {
     private static final System.Logger LOG = System.getLogger(StartUps.class.getName());
+    private static final String NOT_REPLAYED = "what earlier starts read is not fetched ahead";
+    /** After so long spans are fetched, whatever may have been packed. */
+    private static final Duration TABLES = Duration.ofSeconds(1);
 
     private final KnownLayers known;
     private final SpanFetcher fetcher;
     private final ObjectStore objects;
     private final TraceFiles traces;
+    private final PrefetchSource prefetches;
     private final Settings settings;
     /** Guarded by this, as are the recordings' users. */
     private final Map<Digest, LayerRecording> recordings = new HashMap<>();
@@ -77,12 +89,14 @@ public final class StartUps implements AutoCloseable {
             SpanFetcher fetcher,
             ObjectStore objects,
             TraceFiles traces,
+            PrefetchSource prefetches,
             Settings settings,
             Consumer<Set<Digest>> learned) {
         this.known = known;
         this.fetcher = fetcher;
         this.objects = objects;
         this.traces = traces;
+        this.prefetches = prefetches;
         this.settings = settings;
         this.learned = learned;
     }
@@ -168,7 +182,7 @@ public final class StartUps implements AutoCloseable {
             for (LayerRecording recording : start.layers()) {
                 if (recording.unuse()) {
                     recordings.remove(recording.layer().index().layer());
-                    recording.layer().watch(null);
+                    recording.close();
                 }
             }
         }
@@ -239,16 +253,119 @@ public final class StartUps implements AutoCloseable {
 
     private void replay(List<LayerRecording> own) {
         try {
-            List<Replay.Part> parts = new ArrayList<>();
+            Map<LayerRecording, LayerTrace> known = new LinkedHashMap<>();
             for (LayerRecording recording : own) {
                 LayerTrace trace = traces.find(recording.layer().index().layer());
                 if (trace != null) {
-                    parts.add(new Replay.Part(recording.layer(), trace, fetcher.bytesWorthARequest(recording.layer())));
+                    known.put(recording, trace);
                 }
+            }
+            Map<LayerRecording, Future<List<Prefetch.Range>>> coming = new HashMap<>();
+            known.forEach((recording, trace) -> coming.put(recording, prefetch(recording, trace)));
+            List<Replay.Part> parts = new ArrayList<>();
+            long deadline = System.nanoTime() + TABLES.toNanos();
+            for (Map.Entry<LayerRecording, LayerTrace> one : known.entrySet()) {
+                LayerRecording recording = one.getKey();
+                parts.add(new Replay.Part(
+                        recording.layer(),
+                        one.getValue(),
+                        packed(coming.get(recording), deadline),
+                        fetcher.bytesWorthARequest(recording.layer())));
             }
             fetcher.bring(Replay.order(parts).iterator(), Priority.REPLAY);
         } catch (IOException e) {
-            givenUp("what earlier starts read is not fetched ahead", e);
+            givenUp(NOT_REPLAYED, e);
+        } catch (InterruptedException e) {
+            Thread.currentThread().interrupt();
+        }
+    }
+
+    /** What comes packed, as far as it is known by the deadline. */
+    private static List<Prefetch.Range> packed(@Nullable Future<List<Prefetch.Range>> coming, long deadline)
+            throws InterruptedException {
+        try {
+            return coming == null
+                    ? List.of()
+                    : coming.get(Math.max(0, deadline - System.nanoTime()), TimeUnit.NANOSECONDS);
+        } catch (TimeoutException | ExecutionException e) {
+            return List.of();
+        }
+    }
+
+    /** Begins to fetch a layer's prefetch blob if there is one; gives what is in it, soon. */
+    private Future<List<Prefetch.Range>> prefetch(LayerRecording recording, LayerTrace trace) {
+        CompletableFuture<List<Prefetch.Range>> table = new CompletableFuture<>();
+        Thread.ofVirtual().name("prefetch").start(() -> {
+            List<Prefetch.Range> left = List.of();
+            try {
+                left = isHere(recording.layer(), trace) ? List.of() : bring(recording, table);
+            } catch (IOException e) {
+                givenUp("what was packed for starts of an image cannot be had", e);
+            } finally {
+                table.complete(List.of());
+            }
+            bringSpans(recording.layer(), left);
+        });
+        return table;
+    }
+
+    private boolean isHere(KnownLayer layer, LayerTrace trace) {
+        List<Replay.Part> all = List.of(new Replay.Part(layer, trace, List.of(), 0));
+        return Replay.order(all).stream().allMatch(wanted -> fetcher.isHeld(layer, wanted.span()));
+    }
+
+    /** Returns what was announced and did not come. */
+    private List<Prefetch.Range> bring(LayerRecording recording, CompletableFuture<List<Prefetch.Range>> table)
+            throws IOException {
+        KnownLayer layer = recording.layer();
+        Digest digest = layer.index().layer();
+        Prefetch coming = null;
+        try (InputStream in = prefetches.open(digest)) {
+            if (in == null) {
+                return List.of();
+            }
+            PrefetchBlob.Reader blob = PrefetchBlob.open(in, digest);
+            coming = begin(recording, blob.ranges());
+            // Another start's is on its way, or was when this start came.
+            table.complete(blob.ranges());
+            if (coming != null) {
+                try (PrefetchBringer bringer = new PrefetchBringer()) {
+                    bringer.bring(blob, coming);
+                }
+            }
+        } catch (IOException e) {
+            if (coming == null) {
+                throw e;
+            }
+            givenUp("a part of what was packed for starts of an image cannot be had", e);
+        } finally {
+            if (coming != null) {
+                coming.over();
+            }
+        }
+        return coming == null ? List.of() : coming.missing();
+    }
+
+    private synchronized @Nullable Prefetch begin(LayerRecording recording, List<Prefetch.Range> ranges) {
+        if (recordings.get(recording.layer().index().layer()) != recording) {
+            return null;
+        }
+        Prefetch coming = fetcher.prefetch(recording.layer(), ranges);
+        if (coming != null) {
+            recording.has(coming);
+        }
+        return coming;
+    }
+
+    private void bringSpans(KnownLayer layer, List<Prefetch.Range> ranges) {
+        try {
+            fetcher.bring(
+                    Replay.spans(layer.index(), ranges).stream()
+                            .mapToObj(span -> new Wanted(layer, span))
+                            .iterator(),
+                    Priority.REPLAY);
+        } catch (IOException e) {
+            givenUp(NOT_REPLAYED, e);
         } catch (InterruptedException e) {
             Thread.currentThread().interrupt();
         }

@@ -9,4 +9,8 @@ public final class TraceException extends IOException {
     public TraceException(String message) {
         super(message);
     }
+
+    TraceException(String message, Throwable cause) {
+        super(message, cause);
+    }
 }

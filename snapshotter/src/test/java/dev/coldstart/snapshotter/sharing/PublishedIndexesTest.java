@@ -124,6 +124,16 @@ class PublishedIndexesTest {
         }
     }
 
+    private PublishedIndexes published(Registry registry) {
+        return new PublishedIndexes(
+                key,
+                registry,
+                new TraceFiles(dir),
+                new PublishedPrefetches(key, registry, dir),
+                (layer, to) -> false,
+                true);
+    }
+
     private static StoredBlobs withoutBlobs() {
         return withImage(new StoredBlobs() {
             @Override
@@ -137,14 +147,9 @@ class PublishedIndexesTest {
     @ValueSource(booleans = {true, false})
     void anotherNodeFindsWhatOneHasPublished(boolean hasReferrers) throws Exception {
         Registry registry = new Registry(hasReferrers);
-        try (TestNode first = new TestNode(
-                        dir.resolve("1"),
-                        withImage(new StoredBlobs()),
-                        List.of(new PublishedIndexes(key, registry, new TraceFiles(dir), true)));
-                TestNode second = new TestNode(
-                        dir.resolve("2"),
-                        withoutBlobs(),
-                        List.of(new PublishedIndexes(key, registry, new TraceFiles(dir), true)))) {
+        try (TestNode first =
+                        new TestNode(dir.resolve("1"), withImage(new StoredBlobs()), List.of(published(registry)));
+                TestNode second = new TestNode(dir.resolve("2"), withoutBlobs(), List.of(published(registry)))) {
             first.pull();
             assertThat(registry.published.await(60, TimeUnit.SECONDS)).isTrue();
             second.pull();
@@ -159,14 +164,9 @@ class PublishedIndexesTest {
     void aRepositoryThatRefusesIsLeftAlone() throws Exception {
         Registry registry = new Registry(true);
         registry.denies = true;
-        try (TestNode first = new TestNode(
-                        dir.resolve("1"),
-                        withImage(new StoredBlobs()),
-                        List.of(new PublishedIndexes(key, registry, new TraceFiles(dir), true)));
-                TestNode second = new TestNode(
-                        dir.resolve("2"),
-                        withoutBlobs(),
-                        List.of(new PublishedIndexes(key, registry, new TraceFiles(dir), true)))) {
+        try (TestNode first =
+                        new TestNode(dir.resolve("1"), withImage(new StoredBlobs()), List.of(published(registry)));
+                TestNode second = new TestNode(dir.resolve("2"), withoutBlobs(), List.of(published(registry)))) {
             first.pull();
             assertThat(registry.denied.await(60, TimeUnit.SECONDS)).isTrue();
             assertThatThrownBy(second::pull).hasMessageContaining("there is no blob here");
@@ -179,10 +179,8 @@ class PublishedIndexesTest {
         String signature = "{\"manifests\":[{\"mediaType\":\"m\",\"artifactType\":\"a/signature\",\"digest\":\"sha256:"
                 + "5".repeat(64) + "\",\"size\":7,\"annotations\":{\"by\":\"us\"}}]}";
         registry.tag = signature.getBytes(StandardCharsets.UTF_8);
-        try (TestNode first = new TestNode(
-                dir.resolve("1"),
-                withImage(new StoredBlobs()),
-                List.of(new PublishedIndexes(key, registry, new TraceFiles(dir), true)))) {
+        try (TestNode first =
+                new TestNode(dir.resolve("1"), withImage(new StoredBlobs()), List.of(published(registry)))) {
             first.pull();
             assertThat(registry.published.await(60, TimeUnit.SECONDS)).isTrue();
             assertThat(registry.tag)

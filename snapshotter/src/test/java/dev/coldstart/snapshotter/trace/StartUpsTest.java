@@ -33,6 +33,7 @@ import java.util.Map;
 import java.util.Objects;
 import java.util.Set;
 import java.util.concurrent.ConcurrentHashMap;
+import java.util.stream.IntStream;
 import org.junit.jupiter.api.AfterEach;
 import org.junit.jupiter.api.BeforeAll;
 import org.junit.jupiter.api.Test;
@@ -91,7 +92,7 @@ class StartUpsTest {
             app = add(known, directory, StartUpsTest.app);
             fetcher = own(new SpanFetcher(source, store, Duration.ofMinutes(2)));
             traces = new TraceFiles(directory);
-            startUps = own(new StartUps(known, fetcher, store, traces, settings, learned::addAll));
+            startUps = own(new StartUps(known, fetcher, store, traces, PrefetchSource.NONE, settings, learned::addAll));
         }
 
         private KnownLayer add(KnownLayers known, Path directory, TestLayer layer) throws Exception {
@@ -143,7 +144,11 @@ class StartUpsTest {
             return trace == null
                     ? List.of()
                     : trace.ranges().stream()
-                            .map(range -> layer.index().spanAt(range.offset()))
+                            .flatMap(range -> IntStream.rangeClosed(
+                                            layer.index().spanAt(range.offset()),
+                                            layer.index().spanAt(range.offset() + range.length() - 1))
+                                    .boxed())
+                            .distinct()
                             .toList();
         }
 
@@ -304,7 +309,8 @@ class StartUpsTest {
                         new LayerTrace.Range(end - 10, 100, 1),
                         new LayerTrace.Range(100, 3 << 20, 2)));
         List<Integer> spans = new ArrayList<>();
-        Replay.order(List.of(new Replay.Part(node.base, foreign, 0))).forEach(wanted -> spans.add(wanted.span()));
+        Replay.order(List.of(new Replay.Part(node.base, foreign, List.of(), 0)))
+                .forEach(wanted -> spans.add(wanted.span()));
         assertThat(spans).startsWith(node.base.index().spanCount() - 1, 0, 1, 2);
         assertThat(spans).doesNotHaveDuplicates();
     }
@@ -323,7 +329,7 @@ class StartUpsTest {
     }
 
     private static List<Integer> spansOf(Node node, LayerTrace trace, long bridge) {
-        return Replay.order(List.of(new Replay.Part(node.base, trace, bridge))).stream()
+        return Replay.order(List.of(new Replay.Part(node.base, trace, List.of(), bridge))).stream()
                 .map(wanted -> wanted.span())
                 .toList();
     }
