@@ -58,10 +58,18 @@ class SharingIT {
                                 "https://$0/v2/model-server/manifests/${manifest/:/-}" | grep -q coldstart.index
                             """, registry.address())
                                     .succeeded());
+            assertThat(answer(first.host(), image).initialised()).isEqualTo(1);
+            first.host().await("what the start read to be published", LIMIT, () -> hasPrefetches(first));
+            first.remove("served");
             assertThat(pull(second, registry, image))
                     .as("bytes of the registry, where a first pull took " + whole)
                     .isLessThan(whole / 4);
+            assertThat(hasPrefetches(second)).isTrue();
+            long before = second.host().bytesFrom(registry.host());
             assertThat(answer(second.host(), image).initialised()).isEqualTo(1);
+            assertThat(second.host().bytesFrom(registry.host()) - before)
+                    .as("bytes for the start, which reads parts of spans that have twice as many")
+                    .isLessThan(whole / 4);
             second.remove("served");
         }
     }
@@ -79,6 +87,12 @@ class SharingIT {
     private static boolean hasTraces(Node node) {
         return node.host()
                 .run(TestHost.SOON, "bash", "-c", "ls /var/lib/coldstart/index/*.trace")
+                .succeeded();
+    }
+
+    private static boolean hasPrefetches(Node node) {
+        return node.host()
+                .run(TestHost.SOON, "bash", "-c", "ls /var/lib/coldstart/index/*.prefetch")
                 .succeeded();
     }
 

@@ -64,10 +64,10 @@ public final class RemoteTier implements AutoCloseable {
     private static final short MAX_BACKGROUND = 32;
 
     /**
-     * What other file systems have. More of it is faster for whoever reads a file through, which files on disk are for; who
-     * maps a library gets so much around each page that it touches, and a start's trace grows by that: half again for 1 MiB.
+     * Three times what other file systems have. Who maps a library gets so much around each page that it touches, and a start's
+     * trace grows by that; who reads a file through needs it: with 128 KiB at a time it gets 1.3 GB/s of what is on disk.
      */
-    private static final int READ_AHEAD_KB = 128;
+    private static final int READ_AHEAD_KB = 384;
     /** Objects never change: a year. */
     private static final long VALID_SECONDS = 365L * 24 * 3600;
 

@@ -373,6 +373,7 @@ public final class PartialObject {
                 return;
             }
             store.disk().write(state, into, part, start);
+            long fresh = 0;
             lock.lock();
             try {
                 if (complete || evictions.get() != noted) {
@@ -384,13 +385,15 @@ public final class PartialObject {
                 }
                 for (long block = from; block < to; block++) {
                     int word = (int) (block >> 6);
-                    blocks.set(word, blocks.get(word) | (1L << block));
+                    long bits = blocks.get(word);
+                    fresh += (bits & (1L << block)) == 0 ? BLOCK : 0;
+                    blocks.set(word, bits | (1L << block));
                 }
                 ahead = blocks;
             } finally {
                 lock.unlock();
             }
-            store.added(Room.allocated(part.byteSize()));
+            store.added(fresh);
         } catch (LinuxException e) {
             var _ = store.survive(e);
         }

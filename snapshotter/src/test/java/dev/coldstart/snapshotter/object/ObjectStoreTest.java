@@ -3,11 +3,13 @@ package dev.coldstart.snapshotter.object;
 import static org.assertj.core.api.Assertions.assertThat;
 
 import dev.coldstart.linux.CallState;
+import dev.coldstart.linux.FileAttributes;
 import dev.coldstart.snapshotter.layer.ObjectName;
 import dev.coldstart.snapshotter.layer.ObjectSink;
 import java.io.IOException;
 import java.lang.foreign.Arena;
 import java.lang.foreign.MemorySegment;
+import java.lang.foreign.ValueLayout;
 import java.nio.ByteBuffer;
 import java.nio.file.Files;
 import java.nio.file.Path;
@@ -67,6 +69,96 @@ class ObjectStoreTest {
         }
         assertThat(root.resolve("objects").resolve(name.path())).hasBinaryContent(bytes);
         assertThat(root.resolve("partial")).isEmptyDirectory();
+    }
+
+    @Test
+    void whatComesAheadOfItsPieceCanBeReadInWholeBlocksUntilItIsEvictedOrTheObjectIsClosed(@TempDir Path root)
+            throws Exception {
+        byte[] bytes = random(300_000, 3);
+        ObjectName name = name(bytes);
+        try (Arena arena = Arena.ofConfined();
+                ObjectStore store = open(root, "boot")) {
+            CallState state = new CallState(arena);
+            PartialObject object = store.acquire(name, bytes.length, 3, 5);
+            object.writeAhead(state, in(arena, Arrays.copyOfRange(bytes, 50_000, 150_000)), 50_000);
+            object.writeAhead(state, in(arena, Arrays.copyOfRange(bytes, 290_000, 300_000)), 290_000);
+            assertThat(object.has(1)).isFalse();
+            assertThat(object.hasAhead(53_248, 147_456)).isTrue();
+            assertThat(object.hasAhead(53_247, 60_000)).isFalse();
+            assertThat(object.hasAhead(147_000, 147_457)).isFalse();
+            assertThat(object.hasAhead(290_816, 300_000)).isTrue();
+            long noted = object.evictions();
+            assertThat(read(object, state, arena, 53_248, 147_456, noted))
+                    .isEqualTo(Arrays.copyOfRange(bytes, 53_248, 147_456));
+
+            object.write(state, 0, in(arena, Arrays.copyOf(bytes, 100_000)), 0);
+            long allocated = FileAttributes.allocatedBytes(store.partialPath(name, 5));
+            object.evict(piece -> Math.min(bytes.length, piece * 100_000L), 1);
+            assertThat(object.hasAhead(53_248, 53_249)).isFalse();
+            MemorySegment into = arena.allocate(100);
+            assertThat(object.read(state, into, 100, 53_248, noted)).isEqualTo(PartialObject.MISSING);
+            assertThat(FileAttributes.allocatedBytes(store.partialPath(name, 5)))
+                    .isLessThan(allocated - 150_000);
+
+            object.writeAhead(state, in(arena, Arrays.copyOf(bytes, 8192)), 0);
+            assertThat(object.hasAhead(0, 8192)).isTrue();
+            store.release(name, 5);
+
+            PartialObject other = store.acquire(name, bytes.length, 3, 6);
+            long used = store.usedBytes();
+            other.writeAhead(state, in(arena, bytes), 0);
+            other.writeAhead(state, in(arena, bytes), 0);
+            assertThat(other.hasAhead(0, bytes.length)).isTrue();
+            assertThat(store.usedBytes() - used).as("counted once").isBetween(300_000L, 320_000L);
+            store.release(name, 6);
+            assertThat(store.acquire(name, bytes.length, 3, 6).hasAhead(0, 1)).isFalse();
+            store.release(name, 6);
+        }
+    }
+
+    @Test
+    void bytesThatComeAheadAndPiecesInAnyOrderMakeTheObject(@TempDir Path root) throws Exception {
+        Random random = new Random(7);
+        try (ObjectStore store = open(root, "boot")) {
+            for (int seed = 0; seed < 30; seed++) {
+                byte[] bytes = random(50_000 + random.nextInt(200_000), 100 + seed);
+                int pieces = 2 + random.nextInt(4);
+                int piece = (bytes.length + pieces - 1) / pieces;
+                ObjectName name = name(bytes);
+                try (Arena arena = Arena.ofConfined()) {
+                    CallState state = new CallState(arena);
+                    PartialObject object = store.acquire(name, bytes.length, pieces, 5);
+                    while (!object.complete()) {
+                        int from = random.nextInt(bytes.length);
+                        int to = from + 1 + random.nextInt(Math.min(40_000, bytes.length - from));
+                        if (random.nextInt(4) > 0) {
+                            object.writeAhead(state, in(arena, Arrays.copyOfRange(bytes, from, to)), from);
+                        } else {
+                            int which = random.nextInt(pieces);
+                            int end = Math.min(bytes.length, (which + 1) * piece);
+                            object.write(
+                                    state,
+                                    which,
+                                    in(arena, Arrays.copyOfRange(bytes, which * piece, end)),
+                                    (long) which * piece);
+                        }
+                        if (object.hasAhead(from, to)) {
+                            assertThat(read(object, state, arena, from, to, object.evictions()))
+                                    .isEqualTo(Arrays.copyOfRange(bytes, from, to));
+                        }
+                    }
+                    store.release(name, 5);
+                }
+                assertThat(root.resolve("objects").resolve(name.path())).hasBinaryContent(bytes);
+            }
+            assertThat(root.resolve("partial")).isEmptyDirectory();
+        }
+    }
+
+    private static byte[] read(PartialObject object, CallState state, Arena arena, int from, int to, long noted) {
+        MemorySegment into = arena.allocate(to - from);
+        assertThat(object.read(state, into, to - from, from, noted)).isEqualTo(to - from);
+        return into.toArray(ValueLayout.JAVA_BYTE);
     }
 
     @Test

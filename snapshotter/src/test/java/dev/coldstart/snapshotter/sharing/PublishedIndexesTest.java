@@ -161,6 +161,54 @@ class PublishedIndexesTest {
     }
 
     @Test
+    void whatOnePacksForStartsAnotherOpensAndNobodyElse() throws Exception {
+        Registry registry = new Registry(true);
+        Path here = Files.createDirectory(dir.resolve("here"));
+        Path there = Files.createDirectory(dir.resolve("there"));
+        PublishedPrefetches found = new PublishedPrefetches(key, registry, there);
+        Digest packed = LAYERS.getFirst();
+        try (TestNode first = new TestNode(
+                        dir.resolve("1"),
+                        withImage(new StoredBlobs()),
+                        List.of(new PublishedIndexes(
+                                key,
+                                registry,
+                                new TraceFiles(here),
+                                new PublishedPrefetches(key, registry, here),
+                                (layer, to) -> {
+                                    to.write(layer.bytes());
+                                    return layer.equals(packed);
+                                },
+                                true)));
+                TestNode second = new TestNode(
+                        dir.resolve("2"),
+                        withoutBlobs(),
+                        List.of(new PublishedIndexes(
+                                key, registry, new TraceFiles(there), found, (layer, to) -> false, false)))) {
+            first.pull();
+            assertThat(registry.published.await(60, TimeUnit.SECONDS)).isTrue();
+            second.pull();
+        }
+        for (Digest layer : LAYERS) {
+            try (InputStream in = found.open(layer)) {
+                if (layer.equals(packed)) {
+                    assertThat(in).hasBinaryContent(packed.bytes());
+                } else {
+                    assertThat(in).isNull();
+                }
+            }
+        }
+        Path other = Files.writeString(dir.resolve("other"), "o".repeat(32));
+        ClusterKey stranger =
+                ClusterKey.read(Files.setPosixFilePermissions(other, PosixFilePermissions.fromString("rw-------")));
+        try (InputStream in = new PublishedPrefetches(stranger, registry, there).open(packed)) {
+            assertThatThrownBy(() -> in.readAllBytes()).hasMessageContaining("not sealed with this cluster's key");
+        }
+        Files.writeString(there.resolve(packed.hex() + ".prefetch"), "nonsense\n");
+        assertThat(found.open(packed)).isNull();
+    }
+
+    @Test
     void aRepositoryThatRefusesIsLeftAlone() throws Exception {
         Registry registry = new Registry(true);
         registry.denies = true;

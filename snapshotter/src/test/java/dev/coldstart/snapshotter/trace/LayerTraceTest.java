@@ -10,7 +10,9 @@ import java.nio.ByteBuffer;
 import java.nio.ByteOrder;
 import java.nio.file.Files;
 import java.nio.file.Path;
+import java.util.ArrayList;
 import java.util.Arrays;
+import java.util.BitSet;
 import java.util.List;
 import java.util.Objects;
 import java.util.Random;
@@ -56,6 +58,33 @@ class LayerTraceTest {
                                 new Range(5 << 20, 100, 10),
                                 new Range(0, 1 << 20, 20),
                                 new Range(1L << 40, 77, 20))));
+    }
+
+    @Test
+    void ofRangesThatOverlapWhatIsKnownTheRestIsAdded() {
+        Random random = new Random(5);
+        for (int round = 0; round < 200; round++) {
+            LayerTrace trace = new LayerTrace(LAYER, List.of());
+            BitSet read = new BitSet();
+            for (int start = 0; start < 3; start++) {
+                List<Range> ranges = new ArrayList<>();
+                for (int i = random.nextInt(20); i > 0; i--) {
+                    Range range = new Range(random.nextInt(1000), 1 + random.nextInt(100), random.nextInt(50));
+                    ranges.add(range);
+                    read.set((int) range.offset(), (int) range.offset() + range.length());
+                }
+                trace = trace.with(ranges);
+            }
+            BitSet known = new BitSet();
+            int bytes = 0;
+            for (Range range : trace.ranges()) {
+                known.set((int) range.offset(), (int) range.offset() + range.length());
+                bytes += range.length();
+            }
+            assertThat(known).isEqualTo(read);
+            assertThat(bytes).as("without overlap").isEqualTo(read.cardinality());
+            assertThat(isSound(trace.bytes())).isTrue();
+        }
     }
 
     @Test

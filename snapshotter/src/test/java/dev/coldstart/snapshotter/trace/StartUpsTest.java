@@ -7,6 +7,7 @@ import dev.coldstart.snapshotter.fetch.HeldSource;
 import dev.coldstart.snapshotter.fetch.KnownLayer;
 import dev.coldstart.snapshotter.fetch.KnownLayers;
 import dev.coldstart.snapshotter.fetch.LayerOrdinals;
+import dev.coldstart.snapshotter.fetch.Prefetch;
 import dev.coldstart.snapshotter.fetch.Priority;
 import dev.coldstart.snapshotter.fetch.SpanFetcher;
 import dev.coldstart.snapshotter.fetch.TestLayer;
@@ -18,8 +19,14 @@ import dev.coldstart.snapshotter.object.ObjectStore;
 import dev.coldstart.snapshotter.object.PartialObject;
 import dev.coldstart.snapshotter.object.StoreSettings;
 import java.io.ByteArrayInputStream;
+import java.io.ByteArrayOutputStream;
+import java.io.FilterInputStream;
 import java.io.IOException;
+import java.io.InputStream;
+import java.io.PipedInputStream;
+import java.io.PipedOutputStream;
 import java.lang.foreign.Arena;
+import java.lang.foreign.ValueLayout;
 import java.nio.file.Files;
 import java.nio.file.Path;
 import java.time.Duration;
@@ -28,12 +35,16 @@ import java.util.ArrayList;
 import java.util.Arrays;
 import java.util.BitSet;
 import java.util.Deque;
+import java.util.HashMap;
 import java.util.List;
 import java.util.Map;
 import java.util.Objects;
 import java.util.Set;
 import java.util.concurrent.ConcurrentHashMap;
+import java.util.concurrent.CountDownLatch;
+import java.util.concurrent.TimeUnit;
 import java.util.stream.IntStream;
+import org.jspecify.annotations.Nullable;
 import org.junit.jupiter.api.AfterEach;
 import org.junit.jupiter.api.BeforeAll;
 import org.junit.jupiter.api.Test;
@@ -82,9 +93,14 @@ class StartUpsTest {
         final SpanFetcher fetcher;
         final TraceFiles traces;
         final StartUps startUps;
+        final PrefetchBlobs packer;
         private final ObjectStore store;
 
         Node(String name, StartUps.Settings settings) throws Exception {
+            this(name, settings, PrefetchSource.NONE);
+        }
+
+        Node(String name, StartUps.Settings settings, PrefetchSource prefetches) throws Exception {
             Path directory = Files.createDirectory(root.resolve(name));
             store = own(ObjectStore.open(directory, StoreSettings.DEFAULTS));
             KnownLayers known = new KnownLayers(own(LayerOrdinals.open(directory.resolve("layers"))));
@@ -92,7 +108,8 @@ class StartUpsTest {
             app = add(known, directory, StartUpsTest.app);
             fetcher = own(new SpanFetcher(source, store, Duration.ofMinutes(2)));
             traces = new TraceFiles(directory);
-            startUps = own(new StartUps(known, fetcher, store, traces, PrefetchSource.NONE, settings, learned::addAll));
+            startUps = own(new StartUps(known, fetcher, store, traces, prefetches, settings, learned::addAll));
+            packer = new PrefetchBlobs(known, store, traces);
         }
 
         private KnownLayer add(KnownLayers known, Path directory, TestLayer layer) throws Exception {
@@ -114,18 +131,26 @@ class StartUpsTest {
         }
 
         void read(KnownLayer layer, TestLayer data, String file) throws IOException {
-            byte[] expected = data.file(file);
-            ObjectName name = ObjectName.of(TestLayer.sha256(expected).bytes());
+            read(layer, data, file, 0, data.file(file).length);
+        }
+
+        void read(KnownLayer layer, TestLayer data, String file, int from, int length) throws IOException {
+            byte[] bytes = data.file(file);
+            ObjectName name = ObjectName.of(TestLayer.sha256(bytes).bytes());
             int row = layer.index().find(name);
-            PartialObject object = store.acquire(name, expected.length, layer.pieces(row), layer.cut());
+            PartialObject object = store.acquire(name, bytes.length, layer.pieces(row), layer.cut());
             try (Arena arena = Arena.ofConfined()) {
                 CallState state = new CallState(arena);
-                var into = arena.allocate(expected.length);
-                if (SpanFetcher.isHere(layer, row, object, 0, expected.length)) {
-                    fetcher.touched(layer, row, 0, expected.length);
+                var into = arena.allocate(length);
+                if (SpanFetcher.isHere(layer, row, object, from, length)) {
+                    assertThat(object.read(state, into, length, from, object.evictions()))
+                            .isEqualTo(length);
+                    fetcher.touched(layer, row, from, length);
                 } else {
-                    fetcher.read(layer, row, object, state, into, expected.length, 0, fetcher.deadline());
+                    fetcher.read(layer, row, object, state, into, length, from, fetcher.deadline());
                 }
+                assertThat(into.toArray(ValueLayout.JAVA_BYTE))
+                        .isEqualTo(Arrays.copyOfRange(bytes, from, from + length));
             } finally {
                 store.release(name, layer.cut());
             }
@@ -226,6 +251,140 @@ class StartUpsTest {
         start(second);
         assertThat(second.source.requests()).hasSize(requests);
         assertThat(second.fetcher.statistics().bytes().get(Priority.DEMAND)).isZero();
+    }
+
+    /** Reads parts of large files, a small one whole; and of the other layer some files whole. */
+    private static void startHereAndThere(Node node) throws IOException {
+        node.read(node.app, app, "large/one", 2_600_000, 20_000);
+        node.read(node.app, app, small());
+        node.read(node.app, app, "large/one", 8192, 4096);
+        node.read(node.app, app, "large/two", 3_300_000, 33_333);
+        node.read(node.base, base, "d6/f6");
+        node.read(node.base, base, "d7/f7");
+        node.read(node.base, base, "d8/f8");
+    }
+
+    /** What another node is given of a start that one has seen. */
+    private Map<Digest, byte[]> packed(Node first) throws Exception {
+        first.began("a");
+        startHereAndThere(first);
+        first.startUps.close();
+        Map<Digest, byte[]> blobs = new HashMap<>();
+        for (Digest layer : List.of(base.digest(), app.digest())) {
+            ByteArrayOutputStream blob = new ByteArrayOutputStream();
+            if (first.packer.write(layer, blob)) {
+                blobs.put(layer, blob.toByteArray());
+            }
+        }
+        return blobs;
+    }
+
+    private Node second(Node first, PrefetchSource prefetches) throws Exception {
+        Node second = new Node("second", RECORD, prefetches);
+        for (Digest layer : List.of(base.digest(), app.digest())) {
+            second.traces.add(layer, Objects.requireNonNull(first.traces.read(layer)));
+        }
+        return second;
+    }
+
+    private static @Nullable InputStream stream(Map<Digest, byte[]> blobs, Digest layer) {
+        byte[] blob = blobs.get(layer);
+        return blob == null ? null : new ByteArrayInputStream(blob);
+    }
+
+    @Test
+    void whatIsPackedIsReadWithoutAskingForTheSpansThatItIsOf() throws Exception {
+        Node first = new Node("first", RECORD);
+        Map<Digest, byte[]> blobs = packed(first);
+        assertThat(blobs.get(app.digest())).hasSizeLessThan(400_000);
+        CountDownLatch landed = new CountDownLatch(1);
+        Node second = second(
+                first,
+                layer -> layer.equals(app.digest())
+                        ? new FilterInputStream(new ByteArrayInputStream(Objects.requireNonNull(blobs.get(layer)))) {
+                            @Override
+                            public void close() {
+                                landed.countDown();
+                            }
+                        }
+                        : null);
+        second.source.hold(request -> request.layer().equals(app.digest()));
+        second.began("b");
+        assertThat(landed.await(60, TimeUnit.SECONDS)).isTrue();
+        startHereAndThere(second);
+        assertThat(second.source.requests())
+                .as("all that was read of this layer was packed, and nothing of the other one")
+                .isNotEmpty()
+                .allSatisfy(request -> assertThat(request.layer()).isEqualTo(base.digest()));
+        assertThat(second.store.contains(
+                        ObjectName.of(TestLayer.sha256(app.file(small())).bytes())))
+                .isTrue();
+        second.startUps.ended("b");
+    }
+
+    @Test
+    void ofWhatBreaksOffTheRestIsFetchedBySpans() throws Exception {
+        Node first = new Node("first", RECORD);
+        Map<Digest, byte[]> blobs = packed(first);
+        blobs.replaceAll((layer, blob) -> Arrays.copyOf(blob, blob.length / 2));
+        Node second = second(first, layer -> stream(blobs, layer));
+        second.began("b");
+        second.awaitHeld(second.app, of(first.spans(first.app)));
+        startHereAndThere(second);
+        assertThat(second.fetcher.statistics().bytes().get(Priority.DEMAND)).isZero();
+        second.startUps.ended("b");
+    }
+
+    @Test
+    void aSmallFileThatIsNotWhatItsNameSaysIsNotKept() throws Exception {
+        Node first = new Node("first", RECORD);
+        packed(first);
+        byte[] file = app.file(small());
+        ObjectName name = ObjectName.of(TestLayer.sha256(file).bytes());
+        Prefetch.Range range = new Prefetch.Range(
+                first.app.index().objectOffset(first.app.index().find(name)), file.length);
+        ByteArrayOutputStream wrong = new ByteArrayOutputStream();
+        PrefetchBlob.write(wrong, app.digest(), List.of(range), (which, into) -> {});
+        Node second = second(first, layer -> stream(Map.of(app.digest(), wrong.toByteArray()), layer));
+        second.began("b");
+        second.awaitHeld(second.app, of(first.spans(first.app)));
+        startHereAndThere(second);
+        second.startUps.ended("b");
+    }
+
+    @Test
+    void readsWaitForWhatIsAboutToComeButNotForOneWhoSendsNothing() throws Exception {
+        Node first = new Node("first", RECORD);
+        Map<Digest, byte[]> blobs = packed(first);
+        byte[] blob = Objects.requireNonNull(blobs.get(app.digest()));
+        PipedOutputStream link = new PipedOutputStream();
+        InputStream end = new PipedInputStream(link, 1 << 20);
+        Node second = second(first, layer -> layer.equals(app.digest()) ? end : null);
+        // All but the last frame's end.
+        link.write(blob, 0, blob.length - 100);
+        link.flush();
+        second.began("b");
+        while (end.available() > 0) {
+            Thread.sleep(5);
+        }
+        Thread reader = Thread.ofVirtual().start(() -> {
+            try {
+                second.read(second.app, app, "large/two", 3_300_000, 33_333);
+            } catch (IOException e) {
+                throw new AssertionError(e);
+            }
+        });
+        Thread.sleep(300);
+        assertThat(reader.isAlive()).isTrue();
+        assertThat(second.source.requests())
+                .noneMatch(request -> request.layer().equals(app.digest()));
+        reader.join(Duration.ofSeconds(10));
+        assertThat(reader.isAlive()).isFalse();
+        assertThat(second.source.requests()).anyMatch(request -> request.layer().equals(app.digest()));
+        link.write(blob, blob.length - 100, 100);
+        link.close();
+        startHereAndThere(second);
+        second.startUps.ended("b");
     }
 
     @Test
