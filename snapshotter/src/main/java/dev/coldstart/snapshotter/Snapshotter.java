@@ -169,7 +169,7 @@ public final class Snapshotter implements AutoCloseable {
         Path indexes = Files.createDirectories(root.resolve("index"));
         TraceFiles traces = new TraceFiles(indexes);
         PublishedPrefetches prefetches =
-                key == null ? null : new PublishedPrefetches(key, new RegistryArtifacts(registry), indexes);
+                key == null ? null : new PublishedPrefetches(key, new RegistryArtifacts(registry), traces);
         PublishedIndexes published = key == null || prefetches == null
                 ? null
                 : new PublishedIndexes(

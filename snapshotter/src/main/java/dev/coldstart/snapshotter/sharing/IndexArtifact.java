@@ -19,7 +19,8 @@ import tools.jackson.core.json.JsonFactory;
  * subject is the image's manifest, with a layer for each.
  *
  * @param bundles by the layer that each is of
- * @param prefetches by the layer that each is of
+ * @param prefetches by the layer that each is of: the bundles say where they are, so that they are named here only to be kept,
+ *     and not read
  */
 record IndexArtifact(Map<Digest, Blob> bundles, Map<Digest, Blob> prefetches) {
     static final String TYPE = "application/vnd.coldstart.index.v1";
@@ -41,24 +42,18 @@ record IndexArtifact(Map<Digest, Blob> bundles, Map<Digest, Blob> prefetches) {
     /** Reads a manifest; blobs of other kinds are passed over. */
     static IndexArtifact parse(byte[] manifest) throws IOException {
         Map<Digest, Blob> bundles = new LinkedHashMap<>();
-        Map<Digest, Blob> prefetches = new LinkedHashMap<>();
         for (Descriptor blob : ImageManifest.parse(manifest).layers()) {
             String layer = blob.annotations().get(LAYER);
-            Map<Digest, Blob> kind = switch (blob.mediaType()) {
-                case LayerBundle.MEDIA_TYPE -> bundles;
-                case PublishedPrefetches.MEDIA_TYPE -> prefetches;
-                default -> null;
-            };
-            if (layer == null || kind == null) {
+            if (layer == null || !blob.mediaType().equals(LayerBundle.MEDIA_TYPE)) {
                 continue;
             }
             try {
-                kind.put(Digest.parse(layer), new Blob(blob.digest(), blob.size()));
+                bundles.put(Digest.parse(layer), new Blob(blob.digest(), blob.size()));
             } catch (IllegalArgumentException e) {
                 throw new IOException("an artifact names a layer that cannot be: " + e.getMessage(), e);
             }
         }
-        return new IndexArtifact(bundles, prefetches);
+        return new IndexArtifact(bundles, Map.of());
     }
 
     /** The manifest. */

@@ -12,6 +12,7 @@ import java.io.IOException;
 import java.io.InputStream;
 import java.io.OutputStream;
 import java.nio.channels.Channels;
+import java.nio.charset.StandardCharsets;
 import java.nio.file.Files;
 import java.nio.file.Path;
 import java.util.zip.Deflater;
@@ -19,7 +20,7 @@ import java.util.zip.DeflaterOutputStream;
 import java.util.zip.InflaterInputStream;
 
 /**
- * A layer's index, tree and trace as one stream, sealed for the layer. Under the seal and zlib's compression (RFC 1950):
+ * A layer's index and tree, its trace and where its prefetch blob lies, as one stream, sealed for the layer. Under the seal and zlib's compression (RFC 1950):
  * the version, 4 bytes; sections, each a byte for its kind, 8 bytes for its length, and its bytes; a zero. Numbers are
  * big-endian; sections of unknown kinds are passed over.
  */
@@ -31,8 +32,10 @@ public final class LayerBundle {
     private static final int INDEX = 1;
     private static final int TREE = 2;
     private static final int TRACE = 3;
+    private static final int PREFETCH = 4;
     private static final int END = 0;
     private static final int LONGEST_TRACE = 16 << 20;
+    private static final int LONGEST_PLACE = 4096;
 
     private LayerBundle() {}
 
@@ -45,6 +48,7 @@ public final class LayerBundle {
     public static void write(OutputStream to, ClusterKey key, Digest layer, Path index, Path tree, Traces traces)
             throws IOException {
         byte[] trace = traces.read(layer);
+        String prefetch = traces.prefetch(layer);
         Deflater deflater = new Deflater(Deflater.BEST_SPEED);
         try (DataOutputStream out =
                 new DataOutputStream(new DeflaterOutputStream(key.seal(to, layer.toString()), deflater, 1 << 16))) {
@@ -52,14 +56,21 @@ public final class LayerBundle {
             section(out, INDEX, index);
             section(out, TREE, tree);
             if (trace != null) {
-                out.writeByte(TRACE);
-                out.writeLong(trace.length);
-                out.write(trace);
+                section(out, TRACE, trace);
+            }
+            if (prefetch != null) {
+                section(out, PREFETCH, prefetch.getBytes(StandardCharsets.UTF_8));
             }
             out.writeByte(END);
         } finally {
             deflater.end();
         }
+    }
+
+    private static void section(DataOutputStream out, int kind, byte[] bytes) throws IOException {
+        out.writeByte(kind);
+        out.writeLong(bytes.length);
+        out.write(bytes);
     }
 
     private static void section(DataOutputStream out, int kind, Path file) throws IOException {
@@ -84,6 +95,7 @@ public final class LayerBundle {
             InputStream from, ClusterKey key, ResolvedLayer layer, Path indexFile, Path treeFile, Traces traces)
             throws IOException {
         byte[] trace = null;
+        byte[] prefetch = null;
         boolean hasIndex = false;
         boolean hasTree = false;
         try (DataInputStream in = new DataInputStream(new BufferedInputStream(
@@ -99,12 +111,8 @@ public final class LayerBundle {
                 switch (kind) {
                     case INDEX -> hasIndex = copy(in, length, index, hasIndex);
                     case TREE -> hasTree = copy(in, length, tree, hasTree);
-                    case TRACE -> {
-                        if (length < 0 || length > LONGEST_TRACE) {
-                            throw new IOException("its trace has " + length + " bytes");
-                        }
-                        trace = in.readNBytes((int) length);
-                    }
+                    case TRACE -> trace = small(in, length, LONGEST_TRACE);
+                    case PREFETCH -> prefetch = small(in, length, LONGEST_PLACE);
                     default -> in.skipNBytes(length);
                 }
             }
@@ -123,7 +131,17 @@ public final class LayerBundle {
             if (trace != null) {
                 traces.add(layer.layer(), trace);
             }
+            if (prefetch != null) {
+                traces.addPrefetch(layer.layer(), new String(prefetch, StandardCharsets.UTF_8));
+            }
         }
+    }
+
+    private static byte[] small(DataInputStream in, long length, int most) throws IOException {
+        if (length < 0 || length > most) {
+            throw new IOException("it has a part of " + length + " bytes, where " + most + " are the most");
+        }
+        return in.readNBytes((int) length);
     }
 
     private static boolean copy(DataInputStream in, long length, NewFile file, boolean second) throws IOException {

@@ -74,7 +74,7 @@ public final class PublishedIndexes implements IndexOrigin {
     /**
      * Asks nobody yet.
      *
-     * @param prefetches is told where prefetch blobs lie
+     * @param prefetches seals prefetch blobs, and is told where they lie
      * @param packer makes those that are published
      * @param publishes whether what this node makes is published
      */
@@ -110,10 +110,6 @@ public final class PublishedIndexes implements IndexOrigin {
             return false;
         }
         LayerBundle.read(registry.blob(published.repository(), bundle.digest()), key, layer, index, tree, traces);
-        IndexArtifact.Blob prefetch = published.artifact().prefetches().get(layer.layer());
-        if (prefetch != null) {
-            prefetches.found(layer.layer(), published.repository(), prefetch.digest());
-        }
         return true;
     }
 
@@ -163,19 +159,17 @@ public final class PublishedIndexes implements IndexOrigin {
 
     /** All that is published in a repository for an image. */
     private IndexArtifact look(ResolvedLayer.Image image, Repository repository) throws IOException {
-        Map<Digest, IndexArtifact.Blob> bundles = new LinkedHashMap<>();
-        Map<Digest, IndexArtifact.Blob> blobs = new LinkedHashMap<>();
+        Map<Digest, IndexArtifact.Blob> all = new LinkedHashMap<>();
         byte[] referrers = registry.referrers(repository, image.manifest(), IndexArtifact.TYPE);
         if (referrers != null) {
             for (Descriptor artifact : ImageManifest.parse(referrers).manifests()) {
                 if (artifact.artifactType().equals(IndexArtifact.TYPE)) {
-                    IndexArtifact one = IndexArtifact.parse(registry.manifest(repository, artifact.digest()));
-                    bundles.putAll(one.bundles());
-                    blobs.putAll(one.prefetches());
+                    all.putAll(IndexArtifact.parse(registry.manifest(repository, artifact.digest()))
+                            .bundles());
                 }
             }
         }
-        return new IndexArtifact(bundles, blobs);
+        return new IndexArtifact(all, Map.of());
     }
 
     @Override
@@ -246,16 +240,17 @@ public final class PublishedIndexes implements IndexOrigin {
                 if (!layers.isIndexed(layer) || bundles.containsKey(layer)) {
                     continue;
                 }
+                IndexArtifact.Blob prefetch = put(repository, file, out -> pack(layer, out));
+                if (prefetch != null) {
+                    blobs.put(layer, prefetch);
+                    prefetches.published(layer, repository, prefetch.digest());
+                }
                 IndexArtifact.Blob bundle = put(repository, file, out -> {
                     LayerBundle.write(out, key, layer, layers.index(layer), layers.tree(layer), traces);
                     return true;
                 });
                 if (bundle != null) {
                     bundles.put(layer, bundle);
-                }
-                IndexArtifact.Blob prefetch = put(repository, file, out -> pack(layer, out));
-                if (prefetch != null) {
-                    blobs.put(layer, prefetch);
                 }
             }
             Files.write(file, IndexArtifact.CONFIG);
@@ -268,9 +263,6 @@ public final class PublishedIndexes implements IndexOrigin {
             byte[] tag = registry.referrersTag(repository, image.manifest());
             ImageManifest before = ImageManifest.parse(tag == null ? IndexArtifact.CONFIG : tag);
             registry.putReferrersTag(repository, image.manifest(), IndexArtifact.referrers(before, manifest));
-        }
-        for (Map.Entry<Digest, IndexArtifact.Blob> prefetch : blobs.entrySet()) {
-            prefetches.found(prefetch.getKey(), repository, prefetch.getValue().digest());
         }
     }
 

@@ -17,7 +17,7 @@ import java.util.Map;
 final class PrefetchSelection {
     /** A span of which more than this part is read is no more to fetch than its packed bytes. */
     private static final double DENSE = 0.75;
-    /** An object of this size is read by two or three requests of the kernel. */
+    /** The kernel reads an object of this size by one request, or two. */
     private static final long SMALL = 256 << 10;
     /** Long ranges are cut, so that a reader of their start need not wait for their end. */
     private static final int LONGEST = 256 << 10;
@@ -81,7 +81,7 @@ final class PrefetchSelection {
     }
 
     private void add(int row, long from, long to) {
-        boolean whole = to - from == index.objectSize(row);
+        boolean whole = to - from == index.objectSize(row) && to - from <= PrefetchBlob.LONGEST_RANGE;
         for (long at = from; at < to; ) {
             int length = (int) (whole ? to - from : Math.min(LONGEST, to - at));
             ranges.add(new Prefetch.Range(index.objectOffset(row) + at, length));

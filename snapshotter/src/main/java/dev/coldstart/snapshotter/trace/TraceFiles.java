@@ -5,13 +5,17 @@ import dev.coldstart.snapshotter.layer.NewFile;
 import java.io.IOException;
 import java.nio.ByteBuffer;
 import java.nio.channels.FileChannel;
+import java.nio.charset.StandardCharsets;
 import java.nio.file.Files;
 import java.nio.file.NoSuchFileException;
 import java.nio.file.Path;
 import java.util.List;
 import org.jspecify.annotations.Nullable;
 
-/** Traces in files, {@code HEX.trace}; each is replaced as a whole. A damaged one counts as none. */
+/**
+ * Traces in files, {@code HEX.trace}, and places of prefetch blobs, {@code HEX.prefetch}; each is replaced as a whole. A damaged
+ * trace counts as none.
+ */
 public final class TraceFiles implements Traces {
     private static final System.Logger LOG = System.getLogger(TraceFiles.class.getName());
 
@@ -44,14 +48,38 @@ public final class TraceFiles implements Traces {
         if (all.ranges().isEmpty() || all.equals(known)) {
             return;
         }
-        try (NewFile file = new NewFile(file(layer))) {
+        write(file(layer), all.bytes());
+    }
+
+    private static void write(Path to, byte[] bytes) throws IOException {
+        try (NewFile file = new NewFile(to)) {
             FileChannel channel = file.channel();
-            ByteBuffer bytes = ByteBuffer.wrap(all.bytes());
-            while (bytes.hasRemaining()) {
-                channel.write(bytes);
+            ByteBuffer left = ByteBuffer.wrap(bytes);
+            while (left.hasRemaining()) {
+                channel.write(left);
             }
             file.commit();
         }
+    }
+
+    @Override
+    public @Nullable String prefetch(Digest layer) throws IOException {
+        try {
+            return Files.readString(prefetchFile(layer));
+        } catch (NoSuchFileException e) {
+            return null;
+        }
+    }
+
+    @Override
+    public synchronized void addPrefetch(Digest layer, String place) throws IOException {
+        if (!place.equals(prefetch(layer))) {
+            write(prefetchFile(layer), place.getBytes(StandardCharsets.UTF_8));
+        }
+    }
+
+    private Path prefetchFile(Digest layer) {
+        return directory.resolve(layer.hex() + ".prefetch");
     }
 
     /** A layer's trace; null if there is none. */

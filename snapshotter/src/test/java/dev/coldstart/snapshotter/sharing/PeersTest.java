@@ -35,6 +35,7 @@ class PeersTest {
 
     private ClusterKey key;
     private final Map<Digest, byte[]> received = new ConcurrentHashMap<>();
+    private final Map<Digest, String> places = new ConcurrentHashMap<>();
     private final Traces traces = new Traces() {
         @Override
         public byte[] read(Digest layer) {
@@ -44,6 +45,16 @@ class PeersTest {
         @Override
         public void add(Digest layer, byte[] trace) {
             received.put(layer, trace);
+        }
+
+        @Override
+        public String prefetch(Digest layer) {
+            return "place of " + layer;
+        }
+
+        @Override
+        public void addPrefetch(Digest layer, String place) {
+            places.put(layer, place);
         }
     };
 
@@ -91,6 +102,7 @@ class PeersTest {
                 assertThat(second.layers().tree(layer))
                         .hasSameBinaryContentAs(first.layers().tree(layer));
                 assertThat(received.get(layer)).asString().isEqualTo("trace of " + layer);
+                assertThat(places.get(layer)).isEqualTo("place of " + layer);
             }
         }
     }

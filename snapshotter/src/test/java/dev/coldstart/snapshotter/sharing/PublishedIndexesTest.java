@@ -129,7 +129,7 @@ class PublishedIndexesTest {
                 key,
                 registry,
                 new TraceFiles(dir),
-                new PublishedPrefetches(key, registry, dir),
+                new PublishedPrefetches(key, registry, new TraceFiles(dir)),
                 (layer, to) -> false,
                 true);
     }
@@ -165,7 +165,8 @@ class PublishedIndexesTest {
         Registry registry = new Registry(true);
         Path here = Files.createDirectory(dir.resolve("here"));
         Path there = Files.createDirectory(dir.resolve("there"));
-        PublishedPrefetches found = new PublishedPrefetches(key, registry, there);
+        TraceFiles traces = new TraceFiles(there);
+        PublishedPrefetches found = new PublishedPrefetches(key, registry, traces);
         Digest packed = LAYERS.getFirst();
         try (TestNode first = new TestNode(
                         dir.resolve("1"),
@@ -174,7 +175,7 @@ class PublishedIndexesTest {
                                 key,
                                 registry,
                                 new TraceFiles(here),
-                                new PublishedPrefetches(key, registry, here),
+                                new PublishedPrefetches(key, registry, new TraceFiles(here)),
                                 (layer, to) -> {
                                     to.write(layer.bytes());
                                     return layer.equals(packed);
@@ -183,8 +184,7 @@ class PublishedIndexesTest {
                 TestNode second = new TestNode(
                         dir.resolve("2"),
                         withoutBlobs(),
-                        List.of(new PublishedIndexes(
-                                key, registry, new TraceFiles(there), found, (layer, to) -> false, false)))) {
+                        List.of(new PublishedIndexes(key, registry, traces, found, (layer, to) -> false, false)))) {
             first.pull();
             assertThat(registry.published.await(60, TimeUnit.SECONDS)).isTrue();
             second.pull();
@@ -201,10 +201,10 @@ class PublishedIndexesTest {
         Path other = Files.writeString(dir.resolve("other"), "o".repeat(32));
         ClusterKey stranger =
                 ClusterKey.read(Files.setPosixFilePermissions(other, PosixFilePermissions.fromString("rw-------")));
-        try (InputStream in = new PublishedPrefetches(stranger, registry, there).open(packed)) {
+        try (InputStream in = new PublishedPrefetches(stranger, registry, traces).open(packed)) {
             assertThatThrownBy(() -> in.readAllBytes()).hasMessageContaining("not sealed with this cluster's key");
         }
-        Files.writeString(there.resolve(packed.hex() + ".prefetch"), "nonsense\n");
+        traces.addPrefetch(packed, "nonsense");
         assertThat(found.open(packed)).isNull();
     }
 

@@ -12,6 +12,7 @@ import dev.coldstart.snapshotter.fetch.Priority;
 import dev.coldstart.snapshotter.fetch.SpanFetcher;
 import dev.coldstart.snapshotter.fetch.TestLayer;
 import dev.coldstart.snapshotter.layer.Digest;
+import dev.coldstart.snapshotter.layer.LayerIndex;
 import dev.coldstart.snapshotter.layer.LayerIndexer;
 import dev.coldstart.snapshotter.layer.ObjectName;
 import dev.coldstart.snapshotter.layer.ProgressListener;
@@ -39,6 +40,7 @@ import java.util.HashMap;
 import java.util.List;
 import java.util.Map;
 import java.util.Objects;
+import java.util.Random;
 import java.util.Set;
 import java.util.concurrent.ConcurrentHashMap;
 import java.util.concurrent.CountDownLatch;
@@ -320,6 +322,46 @@ class StartUpsTest {
                         ObjectName.of(TestLayer.sha256(app.file(small())).bytes())))
                 .isTrue();
         second.startUps.ended("b");
+    }
+
+    @Test
+    void whateverStartsReadIsPackedOrInSpansThatAreFetched() throws Exception {
+        Node node = new Node("node", RECORD);
+        Random random = new Random(11);
+        for (KnownLayer layer : List.of(node.app, node.base)) {
+            LayerIndex index = layer.index();
+            for (int round = 0; round < 60; round++) {
+                List<LayerTrace.Range> reads = new ArrayList<>();
+                for (int i = random.nextInt(40); i >= 0; i--) {
+                    int length = 1 + random.nextInt(round % 3 == 0 ? 4_000_000 : 100_000);
+                    reads.add(new LayerTrace.Range(
+                            random.nextLong(index.uncompressedSize() - length), length, random.nextInt(1000)));
+                }
+                LayerTrace trace = new LayerTrace(index.layer(), List.of()).with(reads);
+                List<Prefetch.Range> packed = PrefetchSelection.of(layer, trace);
+                BitSet bytes = new BitSet();
+                for (Prefetch.Range range : packed) {
+                    assertThat(range.length()).isLessThanOrEqualTo(PrefetchBlob.LONGEST_RANGE);
+                    int row = index.byOffset(index.firstObjectBehind(range.offset()));
+                    assertThat(range.offset()).isGreaterThanOrEqualTo(index.objectOffset(row));
+                    assertThat(range.offset() + range.length())
+                            .isLessThanOrEqualTo(index.objectOffset(row) + index.objectSize(row));
+                    bytes.set((int) range.offset(), (int) range.offset() + range.length());
+                }
+                Replay.order(List.of(new Replay.Part(layer, trace, packed, 0)))
+                        .forEach(wanted ->
+                                bytes.set((int) index.spanStart(wanted.span()), (int) index.spanEnd(wanted.span())));
+                BitSet objects = new BitSet();
+                for (int row = 0; row < index.objectCount(); row++) {
+                    objects.set((int) index.objectOffset(row), (int) (index.objectOffset(row) + index.objectSize(row)));
+                }
+                BitSet missing = new BitSet();
+                trace.ranges().forEach(read -> missing.set((int) read.offset(), (int) read.offset() + read.length()));
+                missing.and(objects);
+                missing.andNot(bytes);
+                assertThat(missing.cardinality()).isZero();
+            }
+        }
     }
 
     @Test
