@@ -64,7 +64,7 @@ flags_of() {
     # begins with, which would be a share of the machine's memory; the C library gives nothing back unless it is told to.
     coldstart-snapshotter)
         echo "$flags --sun-misc-unsafe-memory-access=allow -Xms24m -Xmn16m" \
-            "-XX:MinHeapFreeRatio=20 -XX:MaxHeapFreeRatio=40 -XX:-ShrinkHeapInSteps -XX:TrimNativeHeapInterval=5000"
+            "-XX:MinHeapFreeRatio=10 -XX:MaxHeapFreeRatio=25 -XX:-ShrinkHeapInSteps -XX:TrimNativeHeapInterval=5000"
         ;;
     esac
 }

@@ -14,6 +14,17 @@ import org.junit.jupiter.api.Test;
 /** Two nodes of a cluster, one of which pulls an image before the other. */
 class SharingIT {
     private static final Duration LIMIT = Duration.ofMinutes(4);
+    /** The manifest of what was published for the image. */
+    private static final String ARTIFACT = """
+            set -euo pipefail
+            manifests="https://$0/v2/model-server/manifests"
+            image=$(curl -fsSI -H "Accept: application/vnd.oci.image.manifest.v1+json" "$manifests/latest" |
+                tr -d '\\r' | sed -n 's/^[Dd]ocker-[Cc]ontent-[Dd]igest: //p')
+            artifact=$(curl -fsS -H "Accept: application/vnd.oci.image.index.v1+json" "$manifests/${image/:/-}" |
+                grep -o '"digest":"sha256:[0-9a-f]*"' | cut -d '"' -f 4)
+            curl -fsS -H "Accept: application/vnd.oci.image.manifest.v1+json" "$manifests/$artifact" | grep coldstart.index
+            """;
+
     private static final String KEY = "[index]\nkey_file = \"/etc/coldstart/key\"\n";
 
     @Test
@@ -50,16 +61,11 @@ class SharingIT {
                             "an artifact that refers to the image",
                             LIMIT,
                             () -> first.host()
-                                    .run(TestHost.SOON, "bash", "-c", """
-                            set -euo pipefail
-                            manifest=$(curl -fsSI -H "Accept: application/vnd.oci.image.manifest.v1+json" \\
-                                "https://$0/v2/model-server/manifests/latest" | tr -d '\\r' | sed -n 's/^[Dd]ocker-[Cc]ontent-[Dd]igest: //p')
-                            curl -fsS -H "Accept: application/vnd.oci.image.index.v1+json" \\
-                                "https://$0/v2/model-server/manifests/${manifest/:/-}" | grep -q coldstart.index
-                            """, registry.address())
+                                    .run(TestHost.SOON, "bash", "-c", ARTIFACT, registry.address())
                                     .succeeded());
             assertThat(answer(first.host(), image).initialised()).isEqualTo(1);
-            first.host().await("what the start read to be published", LIMIT, () -> hasPrefetches(first));
+            first.host()
+                    .await("what the start read to be published", LIMIT, () -> publishedPrefetches(first, registry));
             first.remove("served");
             assertThat(pull(second, registry, image))
                     .as("bytes of the registry, where a first pull took " + whole)
@@ -88,6 +94,11 @@ class SharingIT {
         return node.host()
                 .run(TestHost.SOON, "bash", "-c", "ls /var/lib/coldstart/index/*.trace")
                 .succeeded();
+    }
+
+    private static boolean publishedPrefetches(Node node, Registry registry) {
+        Output manifest = node.host().run(TestHost.SOON, "bash", "-c", ARTIFACT, registry.address());
+        return manifest.succeeded() && manifest.out().contains("coldstart.prefetch");
     }
 
     private static boolean hasPrefetches(Node node) {

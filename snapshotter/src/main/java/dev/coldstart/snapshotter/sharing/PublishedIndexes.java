@@ -164,8 +164,11 @@ public final class PublishedIndexes implements IndexOrigin {
         if (referrers != null) {
             for (Descriptor artifact : ImageManifest.parse(referrers).manifests()) {
                 if (artifact.artifactType().equals(IndexArtifact.TYPE)) {
-                    all.putAll(IndexArtifact.parse(registry.manifest(repository, artifact.digest()))
-                            .bundles());
+                    // Of two bundles of one layer the larger one also knows of a start.
+                    IndexArtifact.parse(registry.manifest(repository, artifact.digest()))
+                            .bundles()
+                            .forEach((layer, blob) ->
+                                    all.merge(layer, blob, (one, other) -> one.size() >= other.size() ? one : other));
                 }
             }
         }

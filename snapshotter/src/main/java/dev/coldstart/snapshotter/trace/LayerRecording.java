@@ -38,42 +38,69 @@ final class LayerRecording implements Accesses, AutoCloseable {
 
     @Override
     public void read(long from, long to) {
+        long first = from >> BLOCK_BITS;
         long last = (to - 1) >> BLOCK_BITS;
-        for (long block = from >> BLOCK_BITS; block <= last; block++) {
+        for (int word = (int) (first >> 6); word <= last >> 6; word++) {
             // Mostly all were; of two readers who find some new the second is told when it has its turn.
-            if (!isSeen(block)) {
+            if ((mask(word, first, last) & ~seen.get(word)) != 0) {
                 note(from, to);
                 return;
             }
         }
     }
 
-    private boolean isSeen(long block) {
-        return (seen.get((int) (block >> 6)) & (1L << block)) != 0;
+    /** The bits of a word that stand for blocks {@code first} to {@code last}, inclusive. */
+    private static long mask(int word, long first, long last) {
+        long mask = -1;
+        if (word == first >> 6) {
+            mask <<= first;
+        }
+        if (word == last >> 6) {
+            mask &= -1L >>> (63 - (last & 63));
+        }
+        return mask;
     }
 
     private synchronized void note(long from, long to) {
+        long first = from >> BLOCK_BITS;
+        long last = (to - 1) >> BLOCK_BITS;
         long now = System.nanoTime();
         int millis = (int) ((now - began) / 1_000_000);
+        // The first block of the new ones that the walk is among; -1 among others.
         long start = -1;
-        for (long block = from >> BLOCK_BITS; (block << BLOCK_BITS) < to; block++) {
-            if (isSeen(block)) {
-                start = add(start, block << BLOCK_BITS, millis);
-                continue;
+        for (int word = (int) (first >> 6); word <= last >> 6; word++) {
+            long mask = mask(word, first, last);
+            long before = seen.get(word);
+            long fresh = mask & ~before;
+            if (fresh != 0) {
+                seen.set(word, before | mask);
+                newest = now;
             }
-            int word = (int) (block >> 6);
-            seen.set(word, seen.get(word) | (1L << block));
-            start = start < 0 ? Math.max(from, block << BLOCK_BITS) : start;
-            newest = now;
+            int bit = 0;
+            while (bit < 64) {
+                long rest = fresh >>> bit;
+                bit += Long.numberOfTrailingZeros(start < 0 ? rest : ~rest);
+                if (bit >= 64) {
+                    break;
+                }
+                long block = ((long) word << 6) + bit;
+                if (start < 0) {
+                    start = block;
+                } else {
+                    add(from, to, start, block, millis);
+                    start = -1;
+                }
+            }
         }
-        var _ = add(start, to, millis);
+        if (start >= 0) {
+            add(from, to, start, last + 1, millis);
+        }
     }
 
-    private long add(long start, long end, int millis) {
-        if (start >= 0) {
-            ranges.add(new LayerTrace.Range(start, (int) (end - start), millis));
-        }
-        return -1;
+    /** Notes what of a read is in blocks {@code start} to {@code end}, exclusive. */
+    private void add(long from, long to, long start, long end, int millis) {
+        long begin = Math.max(from, start << BLOCK_BITS);
+        ranges.add(new LayerTrace.Range(begin, (int) (Math.min(to, end << BLOCK_BITS) - begin), millis));
     }
 
     /** What was read so far, in its order. */

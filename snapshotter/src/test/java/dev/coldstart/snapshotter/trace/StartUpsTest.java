@@ -325,6 +325,40 @@ class StartUpsTest {
     }
 
     @Test
+    void eachByteIsRecordedAtItsFirstReadOnly() throws Exception {
+        Node node = new Node("node", RECORD);
+        Random random = new Random(12);
+        int end = (int) node.app.index().uncompressedSize();
+        for (int round = 0; round < 50; round++) {
+            LayerRecording recording = new LayerRecording(node.app);
+            BitSet read = new BitSet();
+            // Files begin at blocks of 512 bytes; of the one in which a read ends the next one says nothing new.
+            BitSet blocks = new BitSet();
+            for (int i = 0; i < 60; i++) {
+                int from = random.nextInt(end / 512 - 1) * 512;
+                int to = Math.min(end, from + 1 + random.nextInt(i % 4 == 0 ? 300_000 : 3000));
+                recording.read(from, to);
+                read.set(from, to);
+                blocks.set(from / 512, (to - 1) / 512 + 1);
+            }
+            BitSet recorded = new BitSet();
+            BitSet recordedBlocks = new BitSet();
+            int bytes = 0;
+            for (LayerTrace.Range range : recording.ranges()) {
+                int from = (int) range.offset();
+                int to = from + range.length();
+                recorded.set(from, to);
+                recordedBlocks.set(from / 512, (to - 1) / 512 + 1);
+                bytes += range.length();
+            }
+            assertThat(bytes).isEqualTo(recorded.cardinality());
+            assertThat(recordedBlocks).isEqualTo(blocks);
+            recorded.andNot(read);
+            assertThat(recorded.isEmpty()).isTrue();
+        }
+    }
+
+    @Test
     void whateverStartsReadIsPackedOrInSpansThatAreFetched() throws Exception {
         Node node = new Node("node", RECORD);
         Random random = new Random(11);
