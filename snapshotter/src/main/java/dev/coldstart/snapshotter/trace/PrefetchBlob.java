@@ -41,12 +41,10 @@ public final class PrefetchBlob {
 
     private static final long MAGIC = 0x4353_5052_4546_4554L;
     private static final int VERSION = 1;
-    /** A frame has this many bytes, or one range that has more. */
+    /** A frame ends with the range that brings it to this many bytes. */
     private static final int FRAME = 512 << 10;
 
-    /** Bytes of a frame. */
-    static final int LONGEST_FRAME = 8 << 20;
-
+    private static final int LONGEST_FRAME = 8 << 20;
     private static final int MOST_RANGES = 1 << 20;
 
     private PrefetchBlob() {}

@@ -14,7 +14,8 @@ final class PrefetchBringer implements AutoCloseable {
     private final Arena arena = Arena.ofConfined();
     private final CallState state = new CallState(arena);
     private final RawInflater inflater = RawInflater.fastest();
-    private final MemorySegment bytes = arena.allocate(PrefetchBlob.LONGEST_FRAME);
+    /** Grows with the largest frame; most are of about one size. */
+    private MemorySegment bytes = MemorySegment.NULL;
 
     /**
      * Lands what is left of a blob, until the prefetch is closed.
@@ -37,6 +38,9 @@ final class PrefetchBringer implements AutoCloseable {
 
     private void inflate(PrefetchBlob.Frame frame) throws TraceException {
         inflater.reset();
+        if (bytes.byteSize() < frame.length()) {
+            bytes = arena.allocate(frame.length() + frame.length() / 2);
+        }
         ByteBuffer room = bytes.asSlice(0, frame.length()).asByteBuffer();
         ByteBuffer in = frame.compressed();
         try {
