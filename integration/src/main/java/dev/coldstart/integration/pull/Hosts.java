@@ -28,6 +28,18 @@ final class Hosts implements AutoCloseable {
     private static final String PUBLISH = CLUSTER + """
             publish = true
             """;
+    /** Whether the manifest of what was published for an image, which comes last, names what a start read. */
+    private static final String PUBLISHED = """
+            set -euo pipefail
+            name=${0#*/}
+            manifests="https://${0%%/*}/v2/${name%:*}/manifests"
+            image=$(curl -fsSI -H "Accept: application/vnd.oci.image.manifest.v1+json" "$manifests/${name##*:}" |
+                tr -d '\\r' | sed -n 's/^[Dd]ocker-[Cc]ontent-[Dd]igest: //p')
+            artifact=$(curl -fsS -H "Accept: application/vnd.oci.image.index.v1+json" "$manifests/${image/:/-}" |
+                grep -o '"digest":"sha256:[0-9a-f]*"' | cut -d '"' -f 4)
+            curl -fsS -H "Accept: application/vnd.oci.image.manifest.v1+json" "$manifests/$artifact" | grep -q coldstart.prefetch
+            """;
+
     private static final String KNOWLEDGE = "/var/lib/knowledge";
 
     /** Names as well as bytes, of what the container sees; the walk is a part of it. */
@@ -99,7 +111,7 @@ final class Hosts implements AutoCloseable {
                             "what the start read to be published",
                             LONG,
                             () -> node.host()
-                                    .run(TestHost.SOON, "sh", "-c", "ls /var/lib/coldstart/index/*.prefetch")
+                                    .run(TestHost.SOON, "bash", "-c", PUBLISHED, image)
                                     .succeeded());
             node.remove(CONTAINER);
         }
