@@ -3,13 +3,13 @@ package dev.coldstart.snapshotter.fetch;
 import dev.coldstart.linux.CallState;
 import dev.coldstart.snapshotter.layer.LayerIndex;
 import dev.coldstart.snapshotter.layer.ObjectName;
+import dev.coldstart.snapshotter.layer.Sha256;
 import dev.coldstart.snapshotter.object.ObjectStore;
 import dev.coldstart.snapshotter.object.PartialObject;
 import java.io.IOException;
 import java.io.InterruptedIOException;
 import java.lang.foreign.MemorySegment;
 import java.security.MessageDigest;
-import java.security.NoSuchAlgorithmException;
 import java.util.Comparator;
 import java.util.HashMap;
 import java.util.List;
@@ -170,13 +170,9 @@ public final class Prefetch implements AutoCloseable {
     }
 
     private static byte[] sha256(MemorySegment bytes) {
-        try {
-            MessageDigest sha256 = MessageDigest.getInstance("SHA-256");
-            sha256.update(bytes.asByteBuffer());
-            return sha256.digest();
-        } catch (NoSuchAlgorithmException e) {
-            throw new AssertionError("every Java platform has SHA-256", e);
-        }
+        MessageDigest sha256 = Sha256.digest();
+        sha256.update(bytes.asByteBuffer());
+        return sha256.digest();
     }
 
     /** Nothing more comes: readers ask for what they miss. */

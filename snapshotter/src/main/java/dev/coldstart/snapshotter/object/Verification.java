@@ -4,12 +4,12 @@ import dev.coldstart.linux.CallState;
 import dev.coldstart.linux.Errno;
 import dev.coldstart.linux.OpenFile;
 import dev.coldstart.snapshotter.layer.ObjectName;
+import dev.coldstart.snapshotter.layer.Sha256;
 import java.io.IOException;
 import java.lang.foreign.Arena;
 import java.lang.foreign.MemorySegment;
 import java.lang.foreign.ValueLayout;
 import java.security.MessageDigest;
-import java.security.NoSuchAlgorithmException;
 
 /** Compares a file's bytes with the name they should have. */
 final class Verification {
@@ -36,12 +36,7 @@ final class Verification {
         if (name.isDerived()) {
             return true;
         }
-        MessageDigest sha256;
-        try {
-            sha256 = MessageDigest.getInstance("SHA-256");
-        } catch (NoSuchAlgorithmException e) {
-            throw new AssertionError("every Java platform has SHA-256", e);
-        }
+        MessageDigest sha256 = Sha256.digest();
         byte[] heap = new byte[CHUNK];
         try (Arena arena = Arena.ofConfined()) {
             MemorySegment chunk = arena.allocate(CHUNK);

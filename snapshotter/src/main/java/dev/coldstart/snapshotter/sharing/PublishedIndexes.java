@@ -4,6 +4,7 @@ import dev.coldstart.snapshotter.content.ImageManifest;
 import dev.coldstart.snapshotter.content.ImageManifest.Descriptor;
 import dev.coldstart.snapshotter.content.ResolvedLayer;
 import dev.coldstart.snapshotter.layer.Digest;
+import dev.coldstart.snapshotter.layer.Sha256;
 import dev.coldstart.snapshotter.metadata.LayerSource;
 import dev.coldstart.snapshotter.registry.ArtifactRegistry;
 import dev.coldstart.snapshotter.registry.ArtifactRegistry.Repository;
@@ -18,7 +19,6 @@ import java.nio.file.Files;
 import java.nio.file.Path;
 import java.security.DigestOutputStream;
 import java.security.MessageDigest;
-import java.security.NoSuchAlgorithmException;
 import java.util.LinkedHashMap;
 import java.util.List;
 import java.util.Map;
@@ -293,12 +293,7 @@ public final class PublishedIndexes implements IndexOrigin {
      * @param file where it is put together
      */
     private IndexArtifact.@Nullable Blob put(Repository repository, Path file, Content content) throws IOException {
-        MessageDigest sha256;
-        try {
-            sha256 = MessageDigest.getInstance("SHA-256");
-        } catch (NoSuchAlgorithmException e) {
-            throw new AssertionError("every JDK has SHA-256", e);
-        }
+        MessageDigest sha256 = Sha256.digest();
         try (OutputStream out = new DigestOutputStream(Files.newOutputStream(file), sha256)) {
             if (!content.write(out)) {
                 return null;

@@ -50,6 +50,7 @@ public final class PrefetchBlobs implements PrefetchWriter {
         }
     }
 
+    /** A layer's objects, each opened for one range: there may be thousands. */
     private final class Source implements PrefetchBlob.Bytes, AutoCloseable {
         private final KnownLayer layer;
         private final LayerIndex index;
