@@ -51,12 +51,13 @@ flags_of() {
     # to a random address, so that its pages stay the file's, which all shims share; everything else is placed at random as
     # ever. Compiling takes memory, and time in which a container waits: it is left for what runs often, without inlining, and
     # not begun at once for what ran in training; the C library gives back what it took. Sockets' provider is named, as looking
-    # for others opens all jars.
+    # for others opens all jars. Pollers that are threads, and reflection without method handles, generate no classes at boot.
     coldstart-shim)
-        echo "$flags $short -Xms8m -Xmn2m -Xmx64m -XX:-Inline -XX:Tier3InvocationThreshold=1000" \
+        echo "$flags $short -Xms8m -Xmn4m -Xmx64m -XX:-Inline -XX:Tier3InvocationThreshold=1000" \
             "-XX:Tier3MinInvocationThreshold=500 -XX:Tier3CompileThreshold=5000 -XX:TrimNativeHeapInterval=10000" \
             "-XX:+UnlockDiagnosticVMOptions -XX:ArchiveRelocationMode=0 -XX:-AOTReplayTraining" \
-            "-Djava.nio.channels.spi.SelectorProvider=sun.nio.ch.EPollSelectorProvider"
+            "-Djava.nio.channels.spi.SelectorProvider=sun.nio.ch.EPollSelectorProvider" \
+            "-Djdk.pollerMode=1 -Djdk.reflect.useNativeAccessorOnly=true"
         ;;
     coldstart-planner) echo "$flags -Djava.library.path=$glpk_native" ;;
     # jnr-fuse's libraries use Unsafe, and the JVM would warn of it. Much memory is needed only while a layer is read for the
@@ -93,7 +94,8 @@ launcher() {
 #!/bin/sh
 # $1 on its own Java runtime, wherever this directory lies.
 unset JAVA_TOOL_OPTIONS JDK_JAVA_OPTIONS _JAVA_OPTIONS
-self=\$(readlink -f "\$0")
+case \$0 in /*) self=\$0 ;; *) self= ;; esac
+[ -n "\$self" ] && [ ! -h "\$self" ] || self=\$(readlink -f "\$0")
 home=\${self%/bin/*}
 exec "\$home/runtime/bin/java" $(flags_of "$1") "$2" -cp "$3" $(main_of "$1") "\$@"
 END

@@ -17,7 +17,6 @@ import java.lang.invoke.VarHandle;
 final class Native {
     private static final Linker LINKER = Linker.nativeLinker();
     private static final StructLayout CAPTURE = Linker.Option.captureStateLayout();
-    private static final VarHandle ERRNO = CAPTURE.varHandle(MemoryLayout.PathElement.groupElement("errno"));
 
     private Native() {}
 
@@ -44,7 +43,14 @@ final class Native {
 
     /** The errno that the last call with this segment left. */
     static int errno(MemorySegment capture) {
-        return (int) ERRNO.get(capture, 0L);
+        return (int) Errors.ERRNO.get(capture, 0L);
+    }
+
+    /** What makes it takes milliseconds, and most starts meet no error. */
+    private static final class Errors {
+        static final VarHandle ERRNO = CAPTURE.varHandle(MemoryLayout.PathElement.groupElement("errno"));
+
+        private Errors() {}
     }
 
     /** What {@link MethodHandle#invokeExact} declares but a downcall never throws. */

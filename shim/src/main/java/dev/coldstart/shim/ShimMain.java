@@ -204,7 +204,8 @@ public final class ShimMain {
 
     private static void answer(String address) throws IOException {
         FileOutputStream stdout = new FileOutputStream(FileDescriptor.out);
-        stdout.write((address + "\n").getBytes(StandardCharsets.UTF_8));
+        // Concatenation would generate classes.
+        stdout.write(address.concat("\n").getBytes(StandardCharsets.UTF_8));
         // The reader waits for the end of the stream; the JDK puts /dev/null in the place of descriptor 1.
         stdout.close();
         System.in.close();
