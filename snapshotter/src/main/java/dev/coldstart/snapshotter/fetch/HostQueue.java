@@ -28,7 +28,8 @@ final class HostQueue {
     /** A request should be worth some round trips, and let others in soon. */
     private static final int WORTH_LATENCIES = 4;
 
-    private static final double SHORT_SECONDS = 0.05;
+    /** Docker's registry reads 4 MiB ahead for every request, however few bytes of it were asked for. */
+    private static final double SHORT_SECONDS = 0.2;
     /** Hedges: so many at once, and one for so many requests that reads wait for. */
     private static final double MOST_HEDGES = 4;
 
