@@ -94,8 +94,8 @@ launcher() {
 #!/bin/sh
 # $1 on its own Java runtime, wherever this directory lies.
 unset JAVA_TOOL_OPTIONS JDK_JAVA_OPTIONS _JAVA_OPTIONS
-case \$0 in /*) self=\$0 ;; *) self= ;; esac
-[ -n "\$self" ] && [ ! -h "\$self" ] || self=\$(readlink -f "\$0")
+self=\$0
+case \$0 in /*) [ ! -h "\$0" ] ;; *) false ;; esac || self=\$(readlink -f "\$0")
 home=\${self%/bin/*}
 exec "\$home/runtime/bin/java" $(flags_of "$1") "$2" -cp "$3" $(main_of "$1") "\$@"
 END

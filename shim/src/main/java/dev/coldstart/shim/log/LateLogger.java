@@ -4,8 +4,8 @@ import java.util.ResourceBundle;
 import org.jspecify.annotations.Nullable;
 
 /**
- * A logger that is looked up when there is something to say. Looking for the first one opens all jars of the class path,
- * for a provider of loggers, which is a fifth of the time that a JVM needs until it answers.
+ * A logger that is looked up when there is something to say: the first one initialises java.util.logging, which a JVM that
+ * boots can do when it has answered.
  */
 public final class LateLogger implements System.Logger {
     private final String name;
