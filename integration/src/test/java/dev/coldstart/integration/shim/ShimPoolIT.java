@@ -123,6 +123,19 @@ class ShimPoolIT {
         live();
     }
 
+    /** A rehearsal whose last event was late went on for 20 s, one in ten. */
+    @Test
+    void theNextPoolIsSoonThere() {
+        for (int i = 0; i < 10; i++) {
+            long start = System.nanoTime();
+            runtimes.startPool(SIZE);
+            assertThat(Duration.ofNanos(System.nanoTime() - start)).isLessThan(Duration.ofSeconds(15));
+            runtimes.stopPool();
+            runtimes.host().await("the end of all shims", LIMIT, () -> shims() == 0);
+        }
+        runtimes.startPool(SIZE);
+    }
+
     @Test
     void thePoolServesWithoutItsKeeperAndTheNextKeeperGoesOn() {
         runtimes.startPool(SIZE);

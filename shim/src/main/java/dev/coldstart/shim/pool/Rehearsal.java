@@ -104,6 +104,8 @@ public final class Rehearsal {
             // What containerd's options on stdin are read as.
             var _ = BootstrapParams.parseFrom(options().toByteArray());
             var _ = TaskOptions.runc(Any.parseFrom(options().toByteArray()));
+            // The last event may be on its way yet, and would wait for a server that has closed.
+            publisher.close(LIMIT);
         } catch (StatusException e) {
             throw new IOException(e.getMessage(), e);
         } finally {
