@@ -8,7 +8,7 @@ import org.jspecify.annotations.Nullable;
 /**
  * Finds {@code java.util.logging}'s loggers, as the JVM does by itself. But it looks for a finder first, in all jars of the
  * class path and as soon as anything logs, and protobuf's messages have a logger: with this one, it finds it in the
- * first jar, and opens no other. That is a tenth of a booted shim's time until its container runs.
+ * first jar, and opens no other, which saves some ten milliseconds of each boot.
  */
 public final class Loggers extends System.LoggerFinder {
     @Override
