@@ -52,6 +52,7 @@ flags_of() {
     # ever. Compiling takes memory, and time in which a container waits: it is left for what runs often, without inlining, and
     # not begun at once for what ran in training; the C library gives back what it took. Sockets' provider is named, as looking
     # for others opens all jars. Pollers that are threads, and reflection without method handles, generate no classes at boot.
+    # No collection is needed before the first container runs.
     coldstart-shim)
         echo "$flags $short -Xms8m -Xmn4m -Xmx64m -XX:-Inline -XX:Tier3InvocationThreshold=1000" \
             "-XX:Tier3MinInvocationThreshold=500 -XX:Tier3CompileThreshold=5000 -XX:TrimNativeHeapInterval=10000" \
