@@ -17,6 +17,32 @@ public final class Registry implements AutoCloseable {
     private final String authority;
     private int pid;
 
+    /** What scripts begin with whose first arguments are the registry and a repository: functions that push. */
+    private static final String UPLOAD = """
+            set -euo pipefail
+            base=https://$1/v2/$2 oci=application/vnd.oci.image
+            work=$(mktemp -d)
+            put() {
+                local at
+                at=$(curl -fsS -X POST -D - -o /dev/null "$base/blobs/uploads/" | tr -d '\\r' | sed -n 's/^[Ll]ocation: //p')
+                case $at in *\\?*) at="$at&digest=sha256:$1" ;; *) at="$at?digest=sha256:$1" ;; esac
+                curl -fsS -X PUT -H "Content-Type: application/octet-stream" -T "$2" "$at"
+            }
+            sum() { sha256sum <"$1" | cut -d ' ' -f 1; }
+            descriptor() { printf '"mediaType":"%s","digest":"sha256:%s","size":%s' "$1" "$(sum "$2")" "$(stat -c %s "$2")"; }
+            # manifest FILE TAG CONFIG_TYPE CONFIG LAYER_TYPE LAYER [MORE_OF_THE_LAYER]
+            manifest() {
+                printf '{"schemaVersion":2,"mediaType":"%s.manifest.v1+json","config":{%s},"layers":[{%s%s}]}' $oci \\
+                    "$(descriptor "$3" "$4")" "$(descriptor "$5" "$6")" "${7-}" >"$1"
+                put "$(sum "$4")" "$4"
+                put "$(sum "$6")" "$6"
+                curl -fsS -X PUT -H "Content-Type: $oci.manifest.v1+json" --data-binary "@$1" "$base/manifests/$2"
+            }
+            config() {
+                printf '{"architecture":"amd64","os":"linux","config":%s,"rootfs":{"type":"layers","diff_ids":["sha256:%s"]}}' "$1" "$2"
+            }
+            """;
+
     private Registry(Repository repository, TestHost host) {
         this.repository = repository;
         this.host = host;
@@ -137,33 +163,43 @@ public final class Registry implements AutoCloseable {
      * @param config what the image's configuration says of its containers, in JSON
      */
     public String push(TestHost from, String name, String tar, String config) {
-        from.script(Duration.ofMinutes(5), """
-                set -euo pipefail
-                base=https://$1/v2/$2
-                work=$(mktemp -d)
-                put() {
-                    local at
-                    at=$(curl -fsS -X POST -D - -o /dev/null "$base/blobs/uploads/" | tr -d '\\r' | sed -n 's/^[Ll]ocation: //p')
-                    case $at in *\\?*) at="$at&digest=sha256:$1" ;; *) at="$at?digest=sha256:$1" ;; esac
-                    curl -fsS -X PUT -H "Content-Type: application/octet-stream" -T "$2" "$at"
-                }
-                sum() { sha256sum <"$1" | cut -d ' ' -f 1; }
+        from.script(Duration.ofMinutes(5), UPLOAD + """
                 mkfifo "$work/tar"
                 sha256sum <"$work/tar" >"$work/sum" &
                 eval "$3" | tee "$work/tar" | gzip -n -1 >"$work/layer"
                 wait
-                printf '{"architecture":"amd64","os":"linux","config":%s,"rootfs":{"type":"layers","diff_ids":["sha256:%s"]}}' "$4" \\
-                    "$(cut -d ' ' -f 1 "$work/sum")" >"$work/config"
-                printf '{"schemaVersion":2,"mediaType":"%s.manifest.v1+json","config":{"mediaType":"%s.config.v1+json","digest":"sha256:%s","size":%s},"layers":[{"mediaType":"%s.layer.v1.tar+gzip","digest":"sha256:%s","size":%s}]}' \\
-                    application/vnd.oci.image application/vnd.oci.image "$(sum "$work/config")" "$(stat -c %s "$work/config")" \\
-                    application/vnd.oci.image "$(sum "$work/layer")" "$(stat -c %s "$work/layer")" >"$work/manifest"
-                put "$(sum "$work/config")" "$work/config"
-                put "$(sum "$work/layer")" "$work/layer"
-                curl -fsS -X PUT -H "Content-Type: application/vnd.oci.image.manifest.v1+json" \\
-                    --data-binary "@$work/manifest" "$base/manifests/latest"
+                config "$4" "$(cut -d ' ' -f 1 "$work/sum")" >"$work/config"
+                manifest "$work/manifest" latest $oci.config.v1+json "$work/config" $oci.layer.v1.tar+gzip "$work/layer"
                 rm -r "$work"
                 """, address(), name, tar, config);
         return address() + "/" + name + ":latest";
+    }
+
+    /**
+     * Pushes an image of one layer and, as soci does to a registry without an API for referrers, a SOCI index of it.
+     *
+     * @param layer gzip, in base64
+     * @param table its zTOC, gzipped, in base64
+     * @return the layer's digest in hexadecimal
+     */
+    public String pushWithSoci(TestHost from, String name, String layer, String table) {
+        return from.script(Duration.ofMinutes(1), UPLOAD + """
+                soci=application/vnd.amazon.soci.index.v1+json
+                echo "$3" | base64 -d >"$work/layer"
+                echo "$4" | base64 -d | gunzip >"$work/ztoc"
+                config '{}' "$(gunzip <"$work/layer" | sha256sum | cut -d ' ' -f 1)" >"$work/config"
+                manifest "$work/manifest" latest $oci.config.v1+json "$work/config" $oci.layer.v1.tar+gzip "$work/layer"
+                printf '{}' >"$work/none"
+                manifest "$work/index" soci $soci "$work/none" application/octet-stream "$work/ztoc" \\
+                    ",\\"annotations\\":{\\"com.amazon.soci.image-layer-digest\\":\\"sha256:$(sum "$work/layer")\\"}"
+                printf '{"schemaVersion":2,"mediaType":"%s.index.v1+json","manifests":[{%s,"artifactType":"%s"}]}' $oci \\
+                    "$(descriptor $oci.manifest.v1+json "$work/index")" $soci >"$work/referrers"
+                curl -fsS -X PUT -H "Content-Type: $oci.index.v1+json" --data-binary "@$work/referrers" \\
+                    "$base/manifests/sha256-$(sum "$work/manifest")"
+                sum "$work/layer"
+                rm -r "$work"
+                """, address(), name, layer, table)
+                .strip();
     }
 
     @Override

@@ -8,8 +8,12 @@ import dev.coldstart.integration.host.Repository;
 import dev.coldstart.integration.host.Root;
 import dev.coldstart.integration.host.Suite;
 import dev.coldstart.integration.host.TestHost;
+import java.io.IOException;
+import java.nio.file.Files;
+import java.nio.file.Path;
 import java.time.Duration;
 import java.util.ArrayList;
+import java.util.Base64;
 import java.util.List;
 import org.jspecify.annotations.Nullable;
 import org.junit.jupiter.api.AfterAll;
@@ -319,6 +323,37 @@ abstract class ClientScenarios {
             removeImages();
             assertNothingIsLeft();
         }
+    }
+
+    /** The registry has lost the layer when the image is pulled: only the index can say what is in it. */
+    @Test
+    @Order(8)
+    void aSociIndexInTheRegistrySaysWhatIsInALayer() throws IOException {
+        TestHost host = node().host();
+        Path fixtures =
+                Repository.here().root().resolve("snapshotter/src/test/resources/dev/coldstart/snapshotter/toc");
+        byte[] layer = Files.readAllBytes(fixtures.resolve("gzip"));
+        Base64.Encoder base64 = Base64.getEncoder();
+        String hex = registry()
+                .pushWithSoci(
+                        host,
+                        "soci",
+                        base64.encodeToString(layer),
+                        base64.encodeToString(Files.readAllBytes(fixtures.resolve("ztoc.gz"))));
+        String indexed = registry().address() + "/soci:latest";
+        String stored = "/var/lib/docker-registry/docker/registry/v2/blobs/sha256/" + hex.substring(0, 2) + "/" + hex;
+        registry().host().script(LIMIT, "mv \"$1\" /tmp/lost", stored);
+        nerdctl("pull", "--quiet", indexed);
+        host.script(LIMIT, "mkdir /tmp/soci && ctr images mount --snapshotter coldstart \"$1\" /tmp/soci", indexed);
+        assertThat(host.ask("stat", "-c", "%s %a", "/tmp/soci/usr/bin/large", "/tmp/soci/usr/bin/su"))
+                .isEqualTo("100000 644\n4096 4755");
+        registry().host().script(LIMIT, "mv /tmp/lost \"$1\"", stored);
+        String large = host.script(
+                LIMIT, "echo \"$1\" | base64 -d | tar -xzO usr/bin/large | sha256sum", base64.encodeToString(layer));
+        assertThat(host.script(LIMIT, "sha256sum </tmp/soci/usr/bin/large")).isEqualTo(large);
+        host.script(LIMIT, "ctr images unmount --rm --snapshotter coldstart /tmp/soci");
+        removeImages();
+        assertNothingIsLeft();
     }
 
     String[] command(String... arguments) {
