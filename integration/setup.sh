@@ -5,6 +5,8 @@
 repository=$(realpath "$(dirname "${BASH_SOURCE[0]}")/..")
 export COLDSTART_CACHE=${COLDSTART_CACHE:-/var/cache/coldstart}
 . "$repository/deploy/jdk.sh"
+# Layers of the tests have names that are not ASCII, and root's shell may have no locale.
+export LC_ALL=C.UTF-8
 
 say() {
     echo "coldstart: $*" >&2
